@@ -1,0 +1,72 @@
+# hearth_module(likes
+#   SOURCES like_service.cc …      files of this folder
+#   USES    hearth::base …         modules and libraries; the include check reads this line
+#   TESTS   like_service_test.cc … one test executable, hearth_likes_test
+#   TEST_USES …                    what only the tests need)
+function(hearth_module name)
+  cmake_parse_arguments(M "" "" "SOURCES;USES;TESTS;TEST_USES" ${ARGN})
+  string(REPLACE "/" "_" target hearth_${name})
+  if(M_SOURCES)
+    add_library(${target} STATIC ${M_SOURCES})
+    target_include_directories(${target} PUBLIC ${CMAKE_SOURCE_DIR})
+    target_link_libraries(${target} PUBLIC ${M_USES})
+    set(scope PUBLIC)
+    hearth_precompile(${target})
+  else()
+    add_library(${target} INTERFACE)
+    target_include_directories(${target} INTERFACE ${CMAKE_SOURCE_DIR})
+    target_link_libraries(${target} INTERFACE ${M_USES})
+  endif()
+  string(REPLACE "/" "_" alias ${name})
+  add_library(hearth::${alias} ALIAS ${target})
+  if(HEARTH_TESTS AND M_TESTS)
+    hearth_test(${target}_test SOURCES ${M_TESTS} USES ${target} ${M_TEST_USES})
+  endif()
+endfunction()
+
+# hearth_test(name SOURCES … USES …): one gtest executable, one ctest entry.
+function(hearth_test name)
+  cmake_parse_arguments(T "" "TIMEOUT" "SOURCES;USES" ${ARGN})
+  if(NOT T_TIMEOUT)
+    set(T_TIMEOUT 300)
+  endif()
+  add_executable(${name} ${T_SOURCES})
+  target_link_libraries(${name} PRIVATE ${T_USES} GTest::gtest GTest::gtest_main)
+  hearth_precompile(${name})
+  add_test(NAME ${name} COMMAND ${name})
+  set_tests_properties(${name} PROPERTIES TIMEOUT ${T_TIMEOUT})
+endfunction()
+
+# The coroutine headers cost 1–3 s a file; one precompiled header a build is shared by all.
+function(hearth_precompile target)
+  if(TARGET hearth_base AND NOT target STREQUAL "hearth_base")
+    target_precompile_headers(${target} REUSE_FROM hearth_base)
+  endif()
+endfunction()
+
+# hearth_embed_sql(target folder variable): the numbered files of migrations/<folder> as an array of strings.
+# Written at configure time; a changed file configures again.
+function(hearth_embed_sql target folder variable)
+  file(GLOB files CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/migrations/${folder}/*.sql)
+  list(SORT files)
+  set(body "")
+  foreach(file ${files})
+    file(READ ${file} sql)
+    set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS ${file})
+    string(APPEND body "R\"hearth_sql(${sql})hearth_sql\",\n")
+  endforeach()
+  set(out ${CMAKE_CURRENT_BINARY_DIR}/${variable}.cc)
+  file(CONFIGURE OUTPUT ${out} @ONLY CONTENT
+"#include <array>
+#include <span>
+#include <string_view>
+#include \"hearth/drivers/sqlite/migrations.h\"
+namespace hearth::sqlite {
+namespace { constexpr std::string_view kFiles[] = {
+@body@}; }
+extern const std::span<const std::string_view> ${variable};
+const std::span<const std::string_view> ${variable} = kFiles;
+}
+")
+  target_sources(${target} PRIVATE ${out})
+endfunction()

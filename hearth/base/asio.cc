@@ -1,0 +1,3 @@
+// The one file that compiles Asio's and Beast's non-template parts (BOOST_ASIO_SEPARATE_COMPILATION).
+#include <boost/asio/impl/src.hpp>
+#include <boost/beast/src.hpp>
