@@ -47,7 +47,7 @@ enum class Synchronous : std::uint8_t { kFull, kNormal };
 
 struct OpenOptions {
   std::filesystem::path path;
-  std::string vfs;                              // empty: the default. Tests pass a fault-injecting one.
+  std::string vfs = {};  // empty: the default. Tests pass a fault-injecting one.
   bool read_only = false;
   Synchronous synchronous = Synchronous::kFull;  // of commits, in WAL mode
   int cache_kib = 16 * 1024;
@@ -71,12 +71,13 @@ class Statement {
     }
     return changes();
   }
-  // Binds and starts; then `while (statement.next()) …`. Bound text must outlive the stepping.
+  // Binds and starts; then `while (statement.next()) …`. Bound views must outlive the stepping; a temporary std::string is
+  // copied.
   template <typename... Args>
-  Statement& query(const Args&... args) {
-    sqlite3_reset(statement_);
-    int index = 0;
-    (bind(++index, args), ...);
+  Statement& query(Args&&... args) {
+    start(sizeof...(Args));
+    [[maybe_unused]] int index = 0;
+    (bind(++index, std::forward<Args>(args)), ...);
     return *this;
   }
   // Steps to the next row; false at the end, which also resets the statement.
@@ -102,17 +103,24 @@ class Statement {
   void bind(int index, T value) {
     bind_integer(index, static_cast<std::int64_t>(value));
   }
-  void bind(int index, std::string_view text);
+  void bind(int index, std::string_view text) { bind_text(index, text, Lifetime::kOutlivesStepping); }
+  void bind(int index, const char* text) { bind_text(index, text, Lifetime::kOutlivesStepping); }
+  void bind(int index, const std::string& text) { bind_text(index, text, Lifetime::kOutlivesStepping); }
+  void bind(int index, std::string&& text) { bind_text(index, text, Lifetime::kTemporary); }
   void bind(int index, Blob blob);
   void bind(int index, std::nullopt_t) { bind_null(index); }
   template <typename T>
   void bind(int index, const std::optional<T>& value) {
-    if (value) {
-      bind(index, *value);
-    } else {
-      bind_null(index);
-    }
+    value ? bind(index, *value) : bind_null(index);
   }
+  template <typename T>
+  void bind(int index, std::optional<T>&& value) {
+    value ? bind(index, *std::move(value)) : bind_null(index);
+  }
+
+  enum class Lifetime : std::uint8_t { kOutlivesStepping, kTemporary };
+  void start(int arguments);
+  void bind_text(int index, std::string_view text, Lifetime lifetime);
   void bind_integer(int index, std::int64_t value);
   void bind_null(int index);
   int changes() const { return sqlite3_changes(sqlite3_db_handle(statement_)); }
@@ -135,6 +143,7 @@ class Connection {
 
   // Runs `work` in one write transaction (BEGIN IMMEDIATE … COMMIT). If it throws, or returns a failed Result, all of it
   // is rolled back and the Error returned. Returns Result<T> for a `work` that returns T or Result<T>.
+  // Transactions and snapshots do not nest, and end the queries that are still open.
   template <typename Work>
   auto transaction(Work&& work);
   // The same on one read snapshot, which is taken by the first SELECT in `work`.
@@ -149,9 +158,13 @@ class Connection {
     void operator()(sqlite3* db) const;
   };
   explicit Connection(sqlite3* handle) : handle_(handle) {}
+  void configure(const OpenOptions& options);
   template <typename Work>
-  auto between(const char* begin, const char* end, Work&& work);
+  auto within(const char* begin_sql, Work&& work);
+  void begin(const char* sql);
+  void commit();
   void rollback() noexcept;
+  void reset_statements() noexcept;  // a query left open would keep its snapshot, and hold back checkpoints
 
   std::unique_ptr<sqlite3, Close> handle_;  // closed after the statements below are finalized
   std::vector<std::pair<const char*, std::unique_ptr<Statement>>> statements_;
@@ -190,30 +203,35 @@ auto Connection::guard(Work&& work) {
 }
 
 template <typename Work>
-auto Connection::between(const char* begin, const char* end, Work&& work) {
-  auto result = guard([&] {
-    execute(begin);
-    if constexpr (std::is_void_v<std::invoke_result_t<Work>>) {
-      work();
-      execute(end);
-    } else {
-      typename internal::ResultOf<std::invoke_result_t<Work>>::type inner = work();
-      if (inner) execute(end);
-      return inner;
-    }
-  });
-  if (!result) rollback();
-  return result;
+auto Connection::within(const char* begin_sql, Work&& work) {
+  try {
+    auto result = guard([&] {
+      begin(begin_sql);
+      if constexpr (std::is_void_v<std::invoke_result_t<Work>>) {
+        work();
+        commit();
+      } else {
+        typename internal::ResultOf<std::invoke_result_t<Work>>::type inner = work();
+        if (inner) commit();
+        return inner;
+      }
+    });
+    if (!result) rollback();
+    return result;
+  } catch (...) {
+    rollback();
+    throw;
+  }
 }
 
 template <typename Work>
 auto Connection::transaction(Work&& work) {
-  return between("BEGIN IMMEDIATE", "COMMIT", std::forward<Work>(work));
+  return within("BEGIN IMMEDIATE", std::forward<Work>(work));
 }
 
 template <typename Work>
 auto Connection::snapshot(Work&& work) {
-  return between("BEGIN", "COMMIT", std::forward<Work>(work));
+  return within("BEGIN", std::forward<Work>(work));
 }
 
 }  // namespace hearth::sqlite
