@@ -30,7 +30,7 @@ enum class UnknownFields : std::uint8_t { kRefuse, kIgnore };
 inline constexpr std::size_t kJsonPadding = 64;
 
 class JsonValue;
-// Says whether it knows the key. Must take the value exactly once if it does.
+// Says whether it knows the key. Takes the value at most once; one that it leaves is checked and skipped.
 using OnField = FunctionRef<Result<bool>(std::string_view key, JsonValue& value)>;
 using OnItem = FunctionRef<Result<void>(std::size_t index, JsonValue& value)>;
 
@@ -45,13 +45,14 @@ class JsonValue {
   Result<void> array(std::string_view field, std::size_t items_max, OnItem on_item);
   // The text of the value as it was sent, after checking that all of it is JSON.
   Result<std::string_view> raw(std::string_view field);
+  // Look at the value without taking it.
   bool is_null();
   bool is_string();
 
  private:
   friend struct JsonAccess;
   explicit JsonValue(void* value) : value_(value) {}
-  void* value_;  // a simdjson::ondemand::value; hidden because the header costs 2 s a file
+  void* value_;  // wraps a simdjson::ondemand::value; hidden because the header costs 2 s a file
 };
 
 // `body` may grow by kJsonPadding bytes of capacity; its text does not change.
