@@ -5,8 +5,11 @@
 // after the document are errors. Every error is kInvalidArgument and names the field.
 //
 //   auto read = read_json_object(body, UnknownFields::kRefuse, [&](std::string_view key, JsonValue& value) -> Result<bool> {
-//     if (key != "sessionId") return false;            // unknown field
-//     return value.string("sessionId").and_then(...);  // true: taken
+//     if (key != "sessionId") return false;       // unknown field
+//     auto text = value.string("sessionId");
+//     if (!text) return std::unexpected(text.error());
+//     session = *text;
+//     return true;                                // taken
 //   });
 //
 // Text handed out by JsonValue is valid until the next read_json_object on this thread.
