@@ -129,20 +129,29 @@ Statement& Connection::statement(const char* sql) {
   return *statements_.emplace_back(sql, std::make_unique<Statement>(prepared)).second;
 }
 
-void Connection::begin(const char* sql) {
-  HEARTH_ASSERT(sqlite3_get_autocommit(handle()) != 0);  // transactions do not nest
-  execute(sql);
+void Connection::begin(Scope scope) {
+  HEARTH_ASSERT(is_in_transaction() == (scope == Scope::kSavepoint));
+  switch (scope) {
+    case Scope::kTransaction:
+      return execute("BEGIN IMMEDIATE");
+    case Scope::kSnapshot:
+      return execute("BEGIN");
+    case Scope::kSavepoint:
+      return execute("SAVEPOINT part");
+  }
 }
 
-void Connection::commit() {
+void Connection::commit(Scope scope) {
   reset_statements();
-  execute("COMMIT");
+  execute(scope == Scope::kSavepoint ? "RELEASE part" : "COMMIT");
 }
 
-void Connection::rollback() noexcept {
+void Connection::rollback(Scope scope) noexcept {
   reset_statements();
-  // Some failures, such as a full disk, have ended the transaction already.
-  if (sqlite3_get_autocommit(handle()) == 0) sqlite3_exec(handle(), "ROLLBACK", nullptr, nullptr, nullptr);
+  if (!is_in_transaction()) return;  // the failure has ended it already
+  auto succeeds = [this](const char* sql) { return sqlite3_exec(handle(), sql, nullptr, nullptr, nullptr) == SQLITE_OK; };
+  if (scope == Scope::kSavepoint && succeeds("ROLLBACK TO part") && succeeds("RELEASE part")) return;
+  succeeds("ROLLBACK");
 }
 
 void Connection::reset_statements() noexcept {

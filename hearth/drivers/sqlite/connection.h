@@ -143,12 +143,17 @@ class Connection {
 
   // Runs `work` in one write transaction (BEGIN IMMEDIATE … COMMIT). If it throws, or returns a failed Result, all of it
   // is rolled back and the Error returned. Returns Result<T> for a `work` that returns T or Result<T>.
-  // Transactions and snapshots do not nest, and end the queries that are still open.
+  // Transactions and snapshots do not nest; they, and savepoints, end the queries that are still open.
   template <typename Work>
   auto transaction(Work&& work);
   // The same on one read snapshot, which is taken by the first SELECT in `work`.
   template <typename Work>
   auto snapshot(Work&& work);
+  // The same for a part of the running transaction: a failure takes back what this part did. Some failures, such as a full
+  // disk, end the whole transaction; is_in_transaction() tells.
+  template <typename Work>
+  auto savepoint(Work&& work);
+  bool is_in_transaction() const { return sqlite3_get_autocommit(handle_.get()) == 0; }
   // Runs `work` as it is, turning Failure into Error.
   template <typename Work>
   static auto guard(Work&& work);
@@ -159,11 +164,12 @@ class Connection {
   };
   explicit Connection(sqlite3* handle) : handle_(handle) {}
   void configure(const OpenOptions& options);
+  enum class Scope : std::uint8_t { kTransaction, kSnapshot, kSavepoint };
   template <typename Work>
-  auto within(const char* begin_sql, Work&& work);
-  void begin(const char* sql);
-  void commit();
-  void rollback() noexcept;
+  auto within(Scope scope, Work&& work);
+  void begin(Scope scope);
+  void commit(Scope scope);
+  void rollback(Scope scope) noexcept;
   void reset_statements() noexcept;  // a query left open would keep its snapshot, and hold back checkpoints
 
   std::unique_ptr<sqlite3, Close> handle_;  // closed after the statements below are finalized
@@ -203,35 +209,40 @@ auto Connection::guard(Work&& work) {
 }
 
 template <typename Work>
-auto Connection::within(const char* begin_sql, Work&& work) {
+auto Connection::within(Scope scope, Work&& work) {
   try {
     auto result = guard([&] {
-      begin(begin_sql);
+      begin(scope);
       if constexpr (std::is_void_v<std::invoke_result_t<Work>>) {
         work();
-        commit();
+        commit(scope);
       } else {
         typename internal::ResultOf<std::invoke_result_t<Work>>::type inner = work();
-        if (inner) commit();
+        if (inner) commit(scope);
         return inner;
       }
     });
-    if (!result) rollback();
+    if (!result) rollback(scope);
     return result;
   } catch (...) {
-    rollback();
+    rollback(scope);
     throw;
   }
 }
 
 template <typename Work>
 auto Connection::transaction(Work&& work) {
-  return within("BEGIN IMMEDIATE", std::forward<Work>(work));
+  return within(Scope::kTransaction, std::forward<Work>(work));
 }
 
 template <typename Work>
 auto Connection::snapshot(Work&& work) {
-  return within("BEGIN", std::forward<Work>(work));
+  return within(Scope::kSnapshot, std::forward<Work>(work));
+}
+
+template <typename Work>
+auto Connection::savepoint(Work&& work) {
+  return within(Scope::kSavepoint, std::forward<Work>(work));
 }
 
 }  // namespace hearth::sqlite

@@ -1,0 +1,184 @@
+#include "hearth/drivers/sqlite/database.h"
+
+#include <algorithm>
+#include <condition_variable>
+#include <deque>
+#include <exception>
+#include <mutex>
+#include <thread>
+#include <vector>
+
+#include "hearth/base/assert.h"
+#include "hearth/drivers/sqlite/migrations.h"
+
+namespace hearth::sqlite {
+
+namespace {
+
+// Enough that the sync costs each of them little; few enough that the first does not wait long for the last.
+constexpr std::size_t kWritesPerCommitMax = 256;
+
+// Jobs in the order they came. Thread-safe.
+template <typename Job>
+class JobQueue {
+ public:
+  explicit JobQueue(std::size_t queued_max) : queued_max_(queued_max) {}
+
+  // kUnavailable: full or closed, and `job` stays with the caller.
+  Result<void> push(std::unique_ptr<Job>& job) {
+    {
+      std::lock_guard lock(mutex_);
+      if (closed_) return fail(ErrorCode::kUnavailable, "the database is stopping");
+      if (jobs_.size() >= queued_max_) return fail(ErrorCode::kUnavailable, "the database has too much to do");
+      jobs_.push_back(std::move(job));
+    }
+    changed_.notify_one();
+    return {};
+  }
+
+  // Waits for jobs and takes up to `count_max`; none once the queue is closed and empty.
+  std::vector<std::unique_ptr<Job>> take(std::size_t count_max) {
+    std::unique_lock lock(mutex_);
+    changed_.wait(lock, [&] { return closed_ || !jobs_.empty(); });
+    auto end = jobs_.begin() + static_cast<std::ptrdiff_t>(std::min(count_max, jobs_.size()));
+    std::vector<std::unique_ptr<Job>> taken(std::make_move_iterator(jobs_.begin()), std::make_move_iterator(end));
+    jobs_.erase(jobs_.begin(), end);
+    return taken;
+  }
+
+  void close() {
+    {
+      std::lock_guard lock(mutex_);
+      closed_ = true;
+    }
+    changed_.notify_all();
+  }
+
+ private:
+  const std::size_t queued_max_;
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  std::deque<std::unique_ptr<Job>> jobs_;
+  bool closed_ = false;
+};
+
+// Exceptions end here: a thread of the database has no one above it.
+template <typename Work>
+Result<void> contained(Work&& work) {
+  try {
+    return work();
+  } catch (const std::exception& exception) {
+    return fail(ErrorCode::kInternal, exception.what());
+  }
+}
+
+}  // namespace
+
+class Database::Impl {
+ public:
+  Impl(Connection writer, std::vector<Connection> readers, std::size_t queued_max)
+      : writer_(std::move(writer)), readers_(std::move(readers)), reads_(queued_max), writes_(queued_max) {
+    threads_.emplace_back([this] { write_until_closed(); });
+    for (Connection& reader : readers_) threads_.emplace_back([this, &reader] { read_until_closed(reader); });
+  }
+
+  void submit(Kind kind, std::unique_ptr<Job> job) {
+    auto queued = (kind == Kind::kRead ? reads_ : writes_).push(job);
+    if (queued) return;
+    job->fail(queued.error());
+    job->deliver();
+  }
+
+  void stop() {
+    std::call_once(stopped_, [this] {
+      reads_.close();
+      writes_.close();
+      for (std::thread& thread : threads_) thread.join();
+    });
+  }
+
+ private:
+  using Jobs = std::span<const std::unique_ptr<Job>>;
+
+  void read_until_closed(Connection& connection) {
+    while (true) {
+      auto taken = reads_.take(1);
+      if (taken.empty()) return;
+      Job& job = *taken.front();
+      auto done = contained([&] { return connection.snapshot([&] { return job.run(connection); }); });
+      if (!done) job.fail(done.error());
+      job.deliver();
+    }
+  }
+
+  void write_until_closed() {
+    while (true) {
+      auto taken = writes_.take(kWritesPerCommitMax);
+      if (taken.empty()) return;
+      for (Jobs waiting = taken; !waiting.empty();) {
+        Jobs settled = waiting.first(commit_some(waiting));
+        for (const auto& job : settled) job->deliver();
+        waiting = waiting.subspan(settled.size());
+      }
+    }
+  }
+
+  // Runs jobs from the first on in one transaction and returns how many have their answers now: all, unless one of them
+  // met a failure that ended the transaction. Then it and those before it have failed, and the rest was not touched.
+  std::size_t commit_some(Jobs jobs) {
+    std::size_t ran = 0;
+    auto committed = writer_.transaction([&]() -> Result<void> {
+      for (const auto& job : jobs) {
+        ++ran;
+        auto done = contained([&] { return writer_.savepoint([&] { return job->run(writer_); }); });
+        if (!done) job->fail(done.error());
+        if (!writer_.is_in_transaction()) return done;
+      }
+      return {};
+    });
+    if (committed) return ran;
+    if (ran == 0) ran = jobs.size();  // it did not even begin
+    // Those that had failed by themselves too: they may have seen what is gone now.
+    for (const auto& job : jobs.first(ran)) job->fail(committed.error());
+    return ran;
+  }
+
+  Connection writer_;
+  std::vector<Connection> readers_;
+  JobQueue<Job> reads_;
+  JobQueue<Job> writes_;
+  std::once_flag stopped_;
+  std::vector<std::thread> threads_;
+};
+
+Database::Database(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
+
+Database::~Database() {
+  stop();
+}
+
+Result<std::unique_ptr<Database>> Database::open(DatabaseOptions options) {
+  HEARTH_ASSERT(options.reader_threads > 0);
+  auto writer = Connection::open({.path = options.path, .vfs = options.vfs});
+  if (!writer) return std::unexpected(writer.error());
+  if (auto migrated = migrate(*writer, options.migrations); !migrated) {
+    return fail(migrated.error().code, options.path.string() + ": " + migrated.error().message);
+  }
+  std::vector<Connection> readers;
+  for (int i = 0; i < options.reader_threads; ++i) {
+    auto reader = Connection::open({.path = options.path, .vfs = options.vfs, .read_only = true});
+    if (!reader) return std::unexpected(reader.error());
+    readers.push_back(*std::move(reader));
+  }
+  return std::unique_ptr<Database>(new Database(std::make_unique<Impl>(*std::move(writer), std::move(readers), options.queued_max)));
+}
+
+void Database::submit(Kind kind, std::unique_ptr<Job> job) {
+  impl_->submit(kind, std::move(job));
+}
+
+void Database::stop() {
+  impl_->stop();
+}
+
+}  // namespace hearth::sqlite
