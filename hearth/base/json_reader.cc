@@ -72,14 +72,6 @@ bool is_number(std::string_view text) {
   return end == text.size();
 }
 
-// simdjson lets an escaped low surrogate through that follows no high one; as UTF-8 it would be invalid.
-bool has_lone_surrogate(std::string_view unescaped) {
-  for (std::size_t at = unescaped.find('\xed'); at != std::string_view::npos; at = unescaped.find('\xed', at + 1)) {
-    if (at + 1 < unescaped.size() && static_cast<unsigned char>(unescaped[at + 1]) >= 0xa0) return true;
-  }
-  return false;
-}
-
 // A handler must not read another body while its own is being read.
 class Busy {
  public:
@@ -144,7 +136,7 @@ Result<void> check_depth(const Reader& reader) {
 
 Result<std::string_view> key_of(ondemand::field& field) {
   std::string_view key;
-  if (field.unescaped_key().get(key) || has_lone_surrogate(key)) return malformed("body");
+  if (field.unescaped_key().get(key)) return malformed("body");
   return key;
 }
 
@@ -195,7 +187,7 @@ Result<void> check_value(ondemand::value& value, std::string_view field) {
       return check_array(value, field);
     case '"': {
       std::string_view text;
-      if (value.get_string().get(text) || has_lone_surrogate(text)) return malformed(field);
+      if (value.get_string().get(text)) return malformed(field);
       return {};
     }
     default:
@@ -266,7 +258,7 @@ Result<std::string_view> JsonValue::string(std::string_view field) {
   std::string_view text;
   auto error = value.get_string().get(text);
   if (error == simdjson::INCORRECT_TYPE) return refuse(field, "must be a string");
-  if (error || has_lone_surrogate(text)) return malformed(field);
+  if (error) return malformed(field);
   return text;
 }
 
