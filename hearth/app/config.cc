@@ -1,0 +1,304 @@
+#include "hearth/app/config.h"
+
+#include <toml++/toml.h>
+#include <unistd.h>
+
+#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <utility>
+
+#include "hearth/app/settings.h"
+
+namespace hearth::app {
+namespace {
+
+constexpr std::string_view kConfigVariable = "HEARTH_CONFIG";
+constexpr std::string_view kConfigFlag = "--config";
+
+using Problems = std::vector<std::string>;
+
+std::string join(const Texts& texts, std::string_view separator) {
+  std::string out;
+  for (const auto& text : texts) out += (out.empty() ? "" : std::string(separator)) + text;
+  return out;
+}
+
+// The items of a list as a flag or variable gives them: "a,b". Any other setting is one text, commas and all.
+Texts split(const Setting& setting, const std::string& text) {
+  if (!setting.is_list()) return {text};
+  Texts items;
+  for (std::size_t begin = 0; begin <= text.size() && !text.empty();) {
+    auto end = std::min(text.find(',', begin), text.size());
+    items.push_back(text.substr(begin, end - begin));
+    begin = end + 1;
+  }
+  return items;
+}
+
+std::string meant(std::string_view name, const Texts& candidates) {
+  auto near = nearest(name, candidates);
+  return near ? "; did you mean " + *near + "?" : "";
+}
+
+// Takes one value into `config` or notes why not.
+void take(const Setting& setting, const Texts& given, std::string origin, Config& config, Problems& problems) {
+  if (auto done = assign(setting, given, config); !done) {
+    auto shown = setting.is_secret() ? "" : " = " + join(given, ",");
+    problems.push_back(std::string(setting.name) + shown + " (" + origin + "): " + done.error().message);
+    return;
+  }
+  config.origins[std::string(setting.name)] = std::move(origin);
+}
+
+const Setting* find_setting(std::string_view name) {
+  auto settings = all_settings();
+  auto found = std::ranges::find(settings, name, &Setting::name);
+  return found == settings.end() ? nullptr : &*found;
+}
+
+// --- the file ---
+
+// What a TOML node gives, or nullopt when its type is not one that the setting takes.
+std::optional<Texts> texts_of(const Setting& setting, const toml::node& node) {
+  if (const auto* array = node.as_array(); array != nullptr && setting.is_list()) {
+    Texts items;
+    for (const auto& item : *array) {
+      auto text = item.value_exact<std::string>();
+      if (!text) return std::nullopt;
+      items.push_back(*text);
+    }
+    return items;
+  }
+  const auto* kind = std::get_if<Number>(&setting.kind);
+  if (auto integer = node.value_exact<std::int64_t>(); integer && kind != nullptr) return Texts{std::to_string(*integer)};
+  if (auto truth = node.value_exact<bool>(); truth && setting.is_switch()) return Texts{*truth ? "true" : "false"};
+  bool is_plain = (kind != nullptr && kind->unit == Unit::kNone) || setting.is_switch() || setting.is_list();
+  if (auto text = node.value_exact<std::string>(); text && !is_plain) return Texts{*text};
+  return std::nullopt;
+}
+
+class FileReader {
+ public:
+  FileReader(std::string path, Config& config, Problems& problems) : path_(std::move(path)), config_(config), problems_(problems) {
+    for (const auto& setting : all_settings()) names_.emplace_back(setting.name);
+  }
+
+  void read() {
+    try {
+      read_table(toml::parse_file(path_), "");
+    } catch (const toml::parse_error& error) {
+      auto line = error.source().begin.line;
+      problems_.push_back((line > 0 ? at(line) : path_) + ": " + std::string(error.description()));
+    }
+  }
+
+ private:
+  std::string at(std::uint32_t line) const { return path_ + ":" + std::to_string(line); }
+
+  // Sections are one deep, so this recursion ends there.
+  void read_table(const toml::table& table, const std::string& section) {
+    for (const auto& [key, node] : table) {
+      std::string name = section + std::string(key.str());
+      auto origin = at(key.source().begin.line);
+      if (const auto* setting = find_setting(name)) {
+        read_setting(*setting, node, origin);
+      } else if (node.is_table() && is_section(name)) {
+        read_table(*node.as_table(), name + ".");
+      } else {
+        problems_.push_back(name + " (" + origin + "): there is no such setting" + meant(name, names_));
+      }
+    }
+  }
+
+  void read_setting(const Setting& setting, const toml::node& node, const std::string& origin) {
+    if (auto given = texts_of(setting, node)) {
+      take(setting, *given, origin, config_, problems_);
+    } else {
+      problems_.push_back(std::string(setting.name) + " (" + origin + "): must be " + describe_values(setting));
+    }
+  }
+
+  bool is_section(const std::string& name) const {
+    return std::ranges::any_of(names_, [&](const std::string& known) { return known.starts_with(name + "."); });
+  }
+
+  std::string path_;
+  Config& config_;
+  Problems& problems_;
+  Texts names_;
+};
+
+// --- the environment ---
+
+void read_environment(const Environment& environment, Config& config, Problems& problems) {
+  Texts known{std::string(kConfigVariable)};
+  for (const auto& setting : all_settings()) {
+    known.push_back(setting.environment());
+    auto found = environment.find(known.back());
+    if (found != environment.end()) take(setting, split(setting, found->second), "environment " + known.back(), config, problems);
+  }
+  for (const auto& [variable, value] : environment) {
+    if (!variable.starts_with("HEARTH_") || std::ranges::find(known, variable) != known.end()) continue;
+    problems.push_back(variable + " (environment): there is no such setting" + meant(variable, known));
+  }
+}
+
+// --- the flags ---
+
+void read_flags(const CLI::App& command, Config& config, Problems& problems) {
+  for (const auto& setting : all_settings()) {
+    const auto* option = command.get_option(setting.flag());
+    if (option->count() == 0) continue;
+    auto origin = "flag " + setting.flag();
+    if (option->count() > 1) {
+      problems.push_back(std::string(setting.name) + " (" + origin + "): given more than once");
+      continue;
+    }
+    take(setting, split(setting, option->results().front()), origin, config, problems);
+  }
+}
+
+// What the command does not take: a misspelt flag, or a word too many.
+void refuse_extras(const CLI::App& command, Problems& problems) {
+  auto extras = command.remaining();
+  if (extras.empty()) return;
+  Texts known;
+  for (const auto* option : command.get_options()) known.push_back(option->get_name());
+  for (const auto& extra : extras) {
+    if (!extra.starts_with("-")) continue;
+    auto flag = extra.substr(0, extra.find('='));
+    problems.push_back(flag + " (flag): there is no such setting" + meant(flag, known));
+  }
+  if (problems.empty()) problems.push_back(extras.front() + ": not expected here; a switch takes its value as --name=false");
+}
+
+// --- rules between settings ---
+
+void check_rules(const Config& config, Problems& problems) {
+  if (!config.listen.is_loopback() && !config.auth.is_configured()) {
+    problems.push_back("listen: " + config.listen.host +
+                       " can be reached by others, and no key is configured; set HEARTH_SERVICE_KEY (auth.service_key), HEARTH_JWT_SECRET "
+                       "(auth.jwt_secret) or another of auth.*, or listen on 127.0.0.1");
+  }
+  // One credential must have one meaning.
+  std::map<std::string, std::string_view> owners;
+  for (const auto& setting : all_settings()) {
+    const auto* kind = std::get_if<Secret>(&setting.kind);
+    if (kind == nullptr) continue;
+    const auto& secret = kind->field(const_cast<Config&>(config));
+    if (!secret) continue;
+    auto [owner, is_new] = owners.emplace(*secret, setting.name);
+    if (!is_new) problems.push_back(std::string(setting.name) + ": is the same as " + std::string(owner->second) + "; give each its own");
+  }
+}
+
+std::optional<std::string> config_path(const CLI::App& command, const Environment& environment) {
+  const auto* option = command.get_option(std::string(kConfigFlag));
+  if (option->count() > 0) return option->results().back();
+  auto found = environment.find(std::string(kConfigVariable));
+  return found == environment.end() ? std::nullopt : std::optional(found->second);
+}
+
+}  // namespace
+
+bool ListenAddress::is_loopback() const {
+  return host.starts_with("127.") || host == "::1";
+}
+
+bool Config::Auth::is_configured() const {
+  return service_key || admin_key || viewer_key || cron_secret || jwt_secret || jwks_file;
+}
+
+Environment process_environment() {
+  Environment out;
+  for (char** entry = environ; *entry != nullptr; ++entry) {
+    std::string_view text = *entry;
+    auto equals = text.find('=');
+    if (equals != std::string_view::npos) out.emplace(text.substr(0, equals), text.substr(equals + 1));
+  }
+  return out;
+}
+
+void add_setting_flags(CLI::App& command) {
+  command.allow_extras();
+  command.set_help_flag();
+  // Values are read from the options after the parse, so there is nothing to call back.
+  const CLI::callback_t keep = [](const CLI::results_t&) { return true; };
+  command.add_option(std::string(kConfigFlag), keep, "TOML file with settings (" + std::string(kConfigVariable) + ")")->type_name("FILE");
+  for (const auto& setting : all_settings()) {
+    // Const: add_flag() would take a string that is not for the variable to write the flag's value to.
+    const auto help = std::string(setting.help) + " (" + setting.environment() + ")";
+    auto* option = setting.is_switch() ? command.add_flag(setting.flag(), help) : command.add_option(setting.flag(), keep, help);
+    if (!setting.is_switch()) option->type_name(describe_values(setting))->allow_extra_args(false);
+    option->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
+    auto dot = setting.name.find('.');
+    option->group(dot == std::string_view::npos ? "Settings" : "Settings of " + std::string(setting.name.substr(0, dot)));
+  }
+}
+
+Result<Config> load_config(CLI::App& command, const std::vector<std::string>& args, const Environment& environment) {
+  Config config;
+  Problems problems;
+  try {
+    std::vector<std::string> reversed(args.rbegin(), args.rend());  // the order that CLI11 wants
+    command.parse(reversed);
+  } catch (const CLI::ParseError& error) {
+    return invalid("flags", error.what());
+  }
+  if (auto path = config_path(command, environment)) FileReader(*path, config, problems).read();
+  read_environment(environment, config, problems);
+  read_flags(command, config, problems);
+  refuse_extras(command, problems);
+  if (problems.empty()) check_rules(config, problems);
+  if (!problems.empty()) return invalid("settings", join(problems, "\n"));
+  return config;
+}
+
+Result<Config> load_config(const std::vector<std::string>& args, const Environment& environment) {
+  CLI::App command;
+  add_setting_flags(command);
+  return load_config(command, args, environment);
+}
+
+std::string print_config(const Config& config) {
+  std::string out;
+  std::string section;
+  const Config defaults;
+  for (const auto& setting : all_settings()) {
+    auto dot = setting.name.find('.');
+    auto own_section = std::string(setting.name.substr(0, dot == std::string_view::npos ? 0 : dot));
+    if (own_section != section) {
+      section = own_section;
+      out += "[" + section + "]\n";
+    }
+    auto key = std::string(setting.name.substr(dot == std::string_view::npos ? 0 : dot + 1));
+    auto origin = config.origins.find(setting.name);
+    auto value = show(setting, config);
+    out += "# " + std::string(setting.help) + "\n";
+    out += "# Values: " + describe_values(setting) + ". Default: " + show(setting, defaults).value_or("not set") +
+           ". From: " + (origin == config.origins.end() ? "default" : origin->second) + ".\n";
+    bool is_assignment = value && !setting.is_secret();
+    out += (is_assignment ? "" : "# ") + key + " = " + value.value_or("") + "\n\n";
+  }
+  return out;
+}
+
+std::string settings_reference() {
+  std::string out =
+      "# Settings\n\n"
+      "A value comes from the first of: a flag, an environment variable, the TOML file given by `--config FILE` (or `HEARTH_CONFIG`),\n"
+      "the default. The flag of each setting is its name: `--http.threads=4`; in the file the part before the dot is the section:\n"
+      "`[http]`, `threads = 4`. A list is an array in the file, and separated by commas elsewhere. Sizes may be written `256MiB`,\n"
+      "times `500ms`, `5s`, `2m`. `hearth print-config` shows what is in force and where each value came from.\n\n"
+      "| setting | default | values | environment | what it does |\n"
+      "| --- | --- | --- | --- | --- |\n";
+  const Config defaults;
+  for (const auto& setting : all_settings()) {
+    auto value = show(setting, defaults);
+    out += "| `" + std::string(setting.name) + "` | " + (value ? "`" + *value + "`" : "not set") + " | " + describe_values(setting) +
+           " | `" + setting.environment() + "` | " + std::string(setting.help) + " |\n";
+  }
+  return out;
+}
+
+}  // namespace hearth::app

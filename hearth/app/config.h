@@ -1,0 +1,110 @@
+#pragma once
+
+// The settings of Hearth. Each is declared once, in the table of config.cc: name, kind, limits, help. The flags, the
+// environment variables, the file, print-config and docs/settings.md all come from that table.
+//
+// A setting's value comes from the first of: a flag (--http.threads=4), the environment (HEARTH_HTTP_THREADS), the TOML
+// file named by --config ([http] threads = 4), its default. Every source is validated, also where a stronger one
+// overrides it, and all that is wrong is reported at once, before anything is opened.
+
+#include <chrono>
+#include <cstdint>
+#include <filesystem>
+#include <functional>
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "hearth/base/log.h"
+#include "hearth/base/result.h"
+#include "hearth/outbox/journal.h"
+
+namespace CLI {
+class App;
+}
+
+namespace hearth::app {
+
+struct ListenAddress {
+  std::string host = "127.0.0.1";  // an IP address
+  std::uint16_t port = 8080;       // 0: any free one
+  bool is_loopback() const;
+};
+
+// What each field means, its limits and its unit: the table in config.cc. The defaults are those of these structs.
+struct Config {
+  ListenAddress listen;
+  std::filesystem::path data = "./hearth-data";
+  bool demo = false;
+  outbox::Durability durability = outbox::Durability::kCommit;
+
+  struct Http {
+    int threads = 0;
+    std::size_t header_bytes_max = 16 << 10;
+    std::size_t body_bytes_max = 1 << 20;
+    std::size_t connections_max = 10'000;
+    std::chrono::seconds idle_timeout{60};
+    std::chrono::seconds request_timeout{15};
+    std::chrono::seconds write_timeout{15};
+    std::chrono::seconds stop_grace{10};
+  } http;
+  struct Cors {
+    std::vector<std::string> origins;
+  } cors;
+  struct Auth {
+    std::optional<std::string> service_key;
+    std::optional<std::string> admin_key;
+    std::optional<std::string> viewer_key;
+    std::optional<std::string> cron_secret;
+    std::optional<std::string> jwt_secret;
+    std::optional<std::filesystem::path> jwks_file;
+    bool public_reads = true;
+    // Whether any credential exists. If not, only loopback is served.
+    bool is_configured() const;
+  } auth;
+  struct Likes {
+    bool require_post = false;
+  } likes;
+  struct Live {
+    std::uint64_t memory_limit = 2ull << 30;
+  } live;
+  struct Outbox {
+    std::uint64_t bytes_max = 256ull << 20;
+  } outbox;
+  struct Flush {
+    std::chrono::milliseconds interval{500};
+  } flush;
+  struct Idempotency {
+    std::uint64_t bytes_max = 256ull << 20;
+  } idempotency;
+  struct Log {
+    log::Level level = log::Level::kInfo;
+    log::Format format = log::Format::kLogfmt;
+  } log;
+
+  // Where the value of a setting came from, by its name: "flag --listen", "environment HEARTH_LISTEN", "hearth.toml:3".
+  // Absent: the default.
+  std::map<std::string, std::string, std::less<>> origins;
+};
+
+using Environment = std::map<std::string, std::string>;
+Environment process_environment();
+
+// Adds --config and a flag for each setting to a command; it may have options of its own. `--help` is for the caller to
+// look for first and to answer with command.help().
+void add_setting_flags(CLI::App& command);
+
+// Parses `args` (what follows the command's name) into `command`, which got add_setting_flags(), and loads the settings.
+// Fails with kInvalidArgument: one line for each thing that is wrong, each naming setting, source and fix.
+Result<Config> load_config(CLI::App& command, const std::vector<std::string>& args, const Environment& environment);
+// The same for a command without options of its own.
+Result<Config> load_config(const std::vector<std::string>& args, const Environment& environment);
+
+// A TOML file that gives this configuration, each setting with help, default and origin. Secrets show as "***", commented out.
+std::string print_config(const Config& config);
+
+// docs/settings.md, whole.
+std::string settings_reference();
+
+}  // namespace hearth::app

@@ -1,0 +1,300 @@
+#include "hearth/app/config.h"
+
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <CLI/CLI.hpp>
+#include <fstream>
+#include <sstream>
+
+#include "hearth/app/settings.h"
+
+namespace hearth::app {
+namespace {
+
+using Args = std::vector<std::string>;
+
+class ConfigTest : public testing::Test {
+ protected:
+  ConfigTest() : path_(testing::TempDir() + "hearth-config-" + std::to_string(getpid()) + ".toml") {}
+  ~ConfigTest() override { std::filesystem::remove(path_); }
+
+  // Writes the file and returns the flag that names it.
+  std::string file(const std::string& content) {
+    std::ofstream(path_) << content;
+    return "--config=" + path_;
+  }
+
+  std::string path_;
+};
+
+std::string error_of(const Args& args, const Environment& environment = {}) {
+  auto config = load_config(args, environment);
+  return config ? "no error" : config.error().message;
+}
+
+#define EXPECT_HAS(text, part) EXPECT_NE((text).find(part), std::string::npos) << (text)
+
+TEST_F(ConfigTest, TheDefaultNeedsNothingAndServesLoopbackOnly) {
+  auto config = load_config({}, {});
+  ASSERT_TRUE(config) << config.error().message;
+  EXPECT_EQ(config->listen.host, "127.0.0.1");
+  EXPECT_EQ(config->listen.port, 8080);
+  EXPECT_EQ(config->data, "./hearth-data");
+  EXPECT_FALSE(config->demo);
+  EXPECT_EQ(config->durability, outbox::Durability::kCommit);
+  EXPECT_EQ(config->live.memory_limit, 2147483648u);
+  EXPECT_FALSE(config->auth.is_configured());
+  EXPECT_TRUE(config->origins.empty());
+}
+
+TEST_F(ConfigTest, FlagWinsOverEnvironmentOverFileOverDefault) {
+  auto flag = file("[http]\nthreads = 1\nheader_bytes_max = 2048\nbody_bytes_max = \"2MiB\"\n");
+  auto config = load_config({flag, "--http.threads=3"}, {{"HEARTH_HTTP_THREADS", "2"}, {"HEARTH_HTTP_HEADER_BYTES_MAX", "4KiB"}});
+  ASSERT_TRUE(config) << config.error().message;
+  EXPECT_EQ(config->http.threads, 3);
+  EXPECT_EQ(config->http.header_bytes_max, 4096u);
+  EXPECT_EQ(config->http.body_bytes_max, 2u << 20);
+  EXPECT_EQ(config->http.connections_max, 10'000u);
+  EXPECT_EQ(config->origins.at("http.threads"), "flag --http.threads");
+  EXPECT_EQ(config->origins.at("http.header_bytes_max"), "environment HEARTH_HTTP_HEADER_BYTES_MAX");
+  EXPECT_EQ(config->origins.at("http.body_bytes_max"), path_ + ":4");
+  EXPECT_FALSE(config->origins.contains("http.connections_max"));
+}
+
+TEST_F(ConfigTest, TheVariablesOfTheContractAreRead) {
+  auto config = load_config({}, {{"HEARTH_LISTEN", "0.0.0.0:9000"},
+                                 {"HEARTH_DATA", "/srv/hearth"},
+                                 {"HEARTH_SERVICE_KEY", "s"},
+                                 {"HEARTH_ADMIN_KEY", "a"},
+                                 {"HEARTH_VIEWER_KEY", "v"},
+                                 {"HEARTH_JWT_SECRET", "j"},
+                                 {"CRON_SECRET", "c"},
+                                 {"PATH", "/usr/bin"}});
+  ASSERT_TRUE(config) << config.error().message;
+  EXPECT_EQ(config->listen.host, "0.0.0.0");
+  EXPECT_EQ(config->listen.port, 9000);
+  EXPECT_EQ(config->data, "/srv/hearth");
+  EXPECT_EQ(config->auth.service_key, "s");
+  EXPECT_EQ(config->auth.admin_key, "a");
+  EXPECT_EQ(config->auth.viewer_key, "v");
+  EXPECT_EQ(config->auth.jwt_secret, "j");
+  EXPECT_EQ(config->auth.cron_secret, "c");
+}
+
+TEST_F(ConfigTest, EverySettingIsTakenFromFlagEnvironmentAndFile) {
+  auto flag = file(
+      "listen = \"[::1]:0\"\ndata = \"d\"\ndemo = true\ndurability = \"relaxed\"\n"
+      "[http]\nidle_timeout_seconds = 5\nrequest_timeout_seconds = \"2m\"\n"
+      "[cors]\norigins = [\"https://a.example\", \"http://localhost:3000\"]\n"
+      "[live]\nmemory_limit = \"1GiB\"\n[flush]\ninterval_ms = \"1s\"\n[log]\nlevel = \"warning\"\nformat = \"json\"\n"
+      "[auth]\njwks_file = \"keys.json\"\npublic_reads = false\n[likes]\nrequire_post = true\n");
+  auto from_file = load_config({flag}, {});
+  ASSERT_TRUE(from_file) << from_file.error().message;
+  EXPECT_EQ(from_file->listen.host, "::1");
+  EXPECT_TRUE(from_file->demo);
+  EXPECT_EQ(from_file->durability, outbox::Durability::kRelaxed);
+  EXPECT_EQ(from_file->http.idle_timeout, std::chrono::seconds(5));
+  EXPECT_EQ(from_file->http.request_timeout, std::chrono::minutes(2));
+  EXPECT_EQ(from_file->cors.origins, (Args{"https://a.example", "http://localhost:3000"}));
+  EXPECT_EQ(from_file->flush.interval, std::chrono::seconds(1));
+  EXPECT_EQ(from_file->log.level, log::Level::kWarning);
+  EXPECT_EQ(from_file->log.format, log::Format::kJson);
+  EXPECT_EQ(from_file->auth.jwks_file, "keys.json");
+  EXPECT_FALSE(from_file->auth.public_reads);
+  EXPECT_TRUE(from_file->likes.require_post);
+
+  // What the file gave, given again as variables and as flags, makes the same configuration.
+  Environment environment;
+  Args flags;
+  for (const auto& setting : all_settings()) {
+    if (setting.is_secret()) continue;
+    auto value = show(setting, *from_file).value();
+    std::erase_if(value, [](char c) { return c == '"' || c == ' '; });
+    if (setting.is_list()) value = value.substr(1, value.size() - 2);
+    environment[setting.environment()] = value;
+    flags.push_back(setting.flag() + "=" + value);
+  }
+  for (const auto& again : {load_config({}, environment), load_config(flags, {})}) {
+    ASSERT_TRUE(again) << again.error().message;
+    for (const auto& setting : all_settings()) EXPECT_EQ(show(setting, *again), show(setting, *from_file)) << setting.name;
+  }
+}
+
+TEST_F(ConfigTest, ASwitchNeedsNoValueAsAFlag) {
+  EXPECT_TRUE(load_config({"--demo"}, {})->demo);
+  EXPECT_TRUE(load_config({"--demo=true"}, {})->demo);
+  EXPECT_FALSE(load_config({"--demo=false"}, {{"HEARTH_DEMO", "true"}})->demo);
+}
+
+TEST_F(ConfigTest, FlagsTakeTheirValueAfterASpaceToo) {
+  auto config = load_config({"--listen", "127.0.0.1:0", "--demo", "--data", "x"}, {});
+  ASSERT_TRUE(config) << config.error().message;
+  EXPECT_EQ(config->listen.port, 0);
+  EXPECT_EQ(config->data, "x");
+}
+
+TEST_F(ConfigTest, ACommandKeepsItsOwnOptions) {
+  CLI::App command;
+  std::string input;
+  bool is_strict = false;
+  command.add_option("file", input)->required();
+  command.add_flag("--strict", is_strict);
+  add_setting_flags(command);
+  auto config = load_config(command, {"likes.ndjson", "--strict", "--data=x"}, {});
+  ASSERT_TRUE(config) << config.error().message;
+  EXPECT_EQ(input, "likes.ndjson");
+  EXPECT_TRUE(is_strict);
+  EXPECT_EQ(config->data, "x");
+
+  CLI::App again;
+  again.add_option("file", input)->required();
+  add_setting_flags(again);
+  EXPECT_FALSE(load_config(again, {}, {}));
+}
+
+struct Refusal {
+  Args args;
+  Environment environment;
+  std::string part;
+};
+
+TEST_F(ConfigTest, WhatIsWrongIsNamedWithItsSourceAndTheFix) {
+  const Refusal refusals[] = {
+      {{"--lisen=127.0.0.1:1"}, {}, "--lisen (flag): there is no such setting; did you mean --listen?"},
+      {{"--threads=1"}, {}, "did you mean --http.threads?"},
+      {{"--redis-url=redis://x"}, {}, "--redis-url (flag): there is no such setting"},
+      {{}, {{"HEARTH_LISTN", "x"}}, "HEARTH_LISTN (environment): there is no such setting; did you mean HEARTH_LISTEN?"},
+      {{"word"}, {}, "word: not expected here"},
+      {{"--demo", "false"}, {}, "--name=false"},
+      {{"--listen=127.0.0.1:1", "--listen=127.0.0.1:2"}, {}, "listen (flag --listen): given more than once"},
+      {{"--listen=127.0.0.1"}, {}, "listen = 127.0.0.1 (flag --listen): must be HOST:PORT"},
+      {{"--listen=127.0.0.1:65536"}, {}, "the port is not a number from 0 to 65535"},
+      {{"--listen=127.0.0.1:-1"}, {}, "the port"},
+      {{"--listen=:8080"}, {}, "the host is not an IP address"},
+      {{"--listen=::1:8080"}, {}, "brackets"},
+      {{"--listen=[127.0.0.1]:80"}, {}, "brackets"},
+      {{"--listen=example.org:80"}, {}, "the host is not an IP address"},
+      {{"--data="}, {}, "data"},
+      {{}, {{"HEARTH_DATA", ""}}, "data =  (environment HEARTH_DATA): must be a folder"},
+      {{"--durability=always"}, {}, "durability = always (flag --durability): must be commit or relaxed"},
+      {{"--demo=yes"}, {}, "must be true or false"},
+      {{"--http.threads=257"}, {}, "must be a whole number from 0 to 256"},
+      {{"--http.threads=-1"}, {}, "must be a whole number from 0 to 256"},
+      {{"--http.threads=4KiB"}, {}, "must be a whole number"},
+      {{"--http.threads=four"}, {}, "must be a whole number"},
+      {{"--live.memory_limit=15MiB"}, {}, "must be 16MiB to 16TiB"},
+      {{"--live.memory_limit=1GB"}, {}, "must be 16MiB to 16TiB"},
+      {{"--live.memory_limit=9000000TiB"}, {}, "must be 16MiB to 16TiB"},
+      {{"--live.memory_limit=99999999999999999999"}, {}, "must be 16MiB to 16TiB"},
+      {{"--flush.interval_ms=0"}, {}, "must be 10 to 60000 ms"},
+      {{"--cors.origins=https://a.example,https://a.example/path"}, {}, "must be a list of origins"},
+      {{"--cors.origins=https://a.example,"}, {}, "must be a list of origins"},
+      {{"--log.level=loud"}, {}, "must be debug, info, warning, error or off"},
+      {{"--config=/no/such/file.toml"}, {}, "/no/such/file.toml"},
+      {{}, {{"HEARTH_CONFIG", "/no/such/file.toml"}}, "/no/such/file.toml"},
+  };
+  for (const auto& [args, environment, part] : refusals) EXPECT_HAS(error_of(args, environment), part);
+}
+
+TEST_F(ConfigTest, WhatIsWrongInTheFileIsNamedWithItsLine) {
+  const std::pair<std::string, std::string> files[] = {
+      {"listen = \"127.0.0.1:1\"\n\nlisten_port = 1\n", ":3): there is no such setting"},
+      {"[http]\nthread = 1\n", "http.thread (" + path_ + ":2): there is no such setting; did you mean http.threads?"},
+      {"[htttp]\nthreads = 1\n", "htttp (" + path_ + ":1): there is no such setting"},
+      {"threads = 1\n", "did you mean http.threads?"},
+      {"[http.deep]\nthreads = 1\n", "http.deep (" + path_ + ":1): there is no such setting"},
+      {"http = 1\n", "http (" + path_ + ":1): there is no such setting"},
+      {"[http]\nthreads = \"4\"\n", "http.threads (" + path_ + ":2): must be a whole number"},
+      {"[http]\nthreads = 4.0\n", "must be a whole number"},
+      {"demo = 1\n", "must be true or false"},
+      {"demo = \"true\"\n", "must be true or false"},
+      {"[cors]\norigins = \"https://a.example\"\n", "must be a list"},
+      {"[cors]\norigins = [1]\n", "must be a list"},
+      {"listen = 8080\n", "must be HOST:PORT"},
+      {"[auth]\nservice_key = \"\"\n", "auth.service_key (" + path_ + ":2): must be printable ASCII without spaces, not empty"},
+      {"listen = \n", path_ + ":1"},
+      {"demo = true\ndemo = true\n", path_ + ":2"},
+  };
+  for (const auto& [content, part] : files) EXPECT_HAS(error_of({file(content)}), part);
+}
+
+TEST_F(ConfigTest, AllThatIsWrongIsReportedAtOnce) {
+  auto error = error_of({file("x = 1\n"), "--http.threads=x"}, {{"HEARTH_Y", "1"}});
+  EXPECT_HAS(error, "x (");
+  EXPECT_HAS(error, "http.threads");
+  EXPECT_HAS(error, "HEARTH_Y");
+}
+
+TEST_F(ConfigTest, ABadValueIsRefusedEvenWhereAStrongerSourceOverridesIt) {
+  EXPECT_HAS(error_of({file("[http]\nthreads = 1000\n"), "--http.threads=1"}), ":2): must be a whole number");
+}
+
+TEST_F(ConfigTest, WithoutAKeyOnlyLoopbackIsServed) {
+  for (const char* host : {"0.0.0.0", "192.168.0.1", "[::]", "10.0.0.1"}) {
+    auto error = error_of({"--listen=" + std::string(host) + ":8080"});
+    EXPECT_HAS(error, "HEARTH_SERVICE_KEY");
+    EXPECT_HAS(error, "auth.jwt_secret");
+  }
+  for (const char* host : {"127.0.0.1", "localhost", "[::1]", "127.1.2.3"}) {
+    EXPECT_EQ(error_of({"--listen=" + std::string(host) + ":8080"}), "no error");
+  }
+  EXPECT_EQ(error_of({"--listen=0.0.0.0:8080"}, {{"HEARTH_SERVICE_KEY", "s3cret"}}), "no error");
+}
+
+TEST_F(ConfigTest, AnEmptyOrUnsendableKeyIsRefusedAndNeverShown) {
+  for (const char* variable : {"HEARTH_SERVICE_KEY", "HEARTH_ADMIN_KEY", "HEARTH_VIEWER_KEY", "HEARTH_JWT_SECRET", "CRON_SECRET"}) {
+    EXPECT_HAS(error_of({}, {{variable, ""}}), std::string(variable) + "): must be printable ASCII without spaces, not empty");
+    auto error = error_of({}, {{variable, "two words"}});
+    EXPECT_EQ(error.find("two words"), std::string::npos) << error;
+  }
+}
+
+TEST_F(ConfigTest, TwoCredentialsAreNotTheSame) {
+  auto error = error_of({}, {{"HEARTH_SERVICE_KEY", "twin-key"}, {"HEARTH_ADMIN_KEY", "twin-key"}});
+  EXPECT_HAS(error, "auth.admin_key: is the same as auth.service_key");
+  EXPECT_EQ(error.find("twin-key"), std::string::npos) << error;
+}
+
+TEST_F(ConfigTest, ThePrintedConfigurationLoadsAgainAndShowsNoSecret) {
+  auto config =
+      load_config({"--listen=0.0.0.0:1", "--live.memory_limit=64MiB", "--cors.origins=*"}, {{"HEARTH_SERVICE_KEY", "hidden-key"}});
+  ASSERT_TRUE(config) << config.error().message;
+  auto printed = print_config(*config);
+  EXPECT_EQ(printed.find("hidden-key"), std::string::npos);
+  EXPECT_HAS(printed, "# service_key = \"***\"");
+  EXPECT_HAS(printed, "Default: \"2GiB\". From: flag --live.memory_limit.\nmemory_limit = \"64MiB\"");
+
+  auto again = load_config({file(printed)}, {{"HEARTH_SERVICE_KEY", "hidden-key"}});
+  ASSERT_TRUE(again) << again.error().message;
+  for (const auto& setting : all_settings()) EXPECT_EQ(show(setting, *again), show(setting, *config)) << setting.name;
+}
+
+TEST_F(ConfigTest, NamesFlagsAndVariablesAreUnique) {
+  std::set<std::string> seen;
+  for (const auto& setting : all_settings()) {
+    EXPECT_TRUE(seen.insert(std::string(setting.name)).second) << setting.name;
+    EXPECT_TRUE(seen.insert(setting.environment()).second) << setting.name;
+  }
+}
+
+TEST_F(ConfigTest, TheDefaultsAreValuesThatTheSettingsTake) {
+  for (const auto& setting : all_settings()) {
+    const auto* number = std::get_if<Number>(&setting.kind);
+    if (number == nullptr) continue;
+    EXPECT_GE(number->get(Config()), number->min) << setting.name;
+    EXPECT_LE(number->get(Config()), number->max) << setting.name;
+  }
+}
+
+// With UPDATE_DOCS=1 in the environment the page is written instead.
+TEST_F(ConfigTest, TheSettingsPageIsWhatTheTableSays) {
+  const std::string page = HEARTH_SOURCE_DIR "/docs/settings.md";
+  if (getenv("UPDATE_DOCS") != nullptr) std::ofstream(page) << settings_reference();
+  std::ostringstream content;
+  content << std::ifstream(page).rdbuf();
+  EXPECT_EQ(content.str(), settings_reference()) << "run this test with UPDATE_DOCS=1 to write docs/settings.md again";
+}
+
+}  // namespace
+}  // namespace hearth::app

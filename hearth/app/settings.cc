@@ -1,0 +1,373 @@
+#include "hearth/app/settings.h"
+
+#include <arpa/inet.h>
+
+#include <algorithm>
+#include <charconv>
+#include <cmath>
+#include <limits>
+#include <type_traits>
+
+#include "hearth/base/json_writer.h"
+
+namespace hearth::app {
+namespace {
+
+constexpr std::int64_t kKiB = 1 << 10;
+constexpr std::int64_t kMiB = 1 << 20;
+constexpr std::int64_t kGiB = 1 << 30;
+constexpr std::int64_t kTiB = kGiB << 10;
+
+// `field` is a captureless lambda from Config& to a reference: an integer, or a duration counted in its own unit.
+template <auto field>
+Number number(std::int64_t min, std::int64_t max, Unit unit = Unit::kNone) {
+  using Value = std::remove_reference_t<decltype(field(std::declval<Config&>()))>;
+  return {.get = [](const Config& config) -> std::int64_t {
+            const Value& value = field(const_cast<Config&>(config));
+            if constexpr (std::is_integral_v<Value>) {
+              return static_cast<std::int64_t>(value);
+            } else {
+              return value.count();
+            }
+          },
+          .set = [](Config& config, std::int64_t value) { field(config) = static_cast<Value>(value); },
+          .min = min,
+          .max = max,
+          .unit = unit};
+}
+
+template <auto field>
+Choice choice(std::vector<std::string_view> names) {
+  using Value = std::remove_reference_t<decltype(field(std::declval<Config&>()))>;
+  return {.names = std::move(names),
+          .get = [](const Config& config) { return static_cast<int>(field(const_cast<Config&>(config))); },
+          .set = [](Config& config, int index) { field(config) = static_cast<Value>(index); }};
+}
+
+std::string show_listen(const Config& config) {
+  const auto& [host, port] = config.listen;
+  bool is_v6 = host.contains(':');
+  return (is_v6 ? "[" + host + "]" : host) + ":" + std::to_string(port);
+}
+
+bool is_ip_address(const std::string& host) {
+  in6_addr parsed{};
+  return inet_pton(AF_INET, host.c_str(), &parsed) == 1 || inet_pton(AF_INET6, host.c_str(), &parsed) == 1;
+}
+
+Result<void> set_listen(Config& config, const std::string& text) {
+  auto colon = text.rfind(':');
+  if (colon == std::string::npos) return invalid("", "the port is missing");
+  std::string host = text.substr(0, colon);
+  if (host == "localhost") host = "127.0.0.1";
+  bool has_brackets = host.starts_with('[') && host.ends_with(']');
+  if (has_brackets) host = host.substr(1, host.size() - 2);
+  if (host.contains(':') != has_brackets) return invalid("", "an IPv6 address stands in brackets");
+  if (!is_ip_address(host)) return invalid("", "the host is not an IP address");
+
+  std::uint16_t port = 0;
+  auto [end, error] = std::from_chars(text.data() + colon + 1, text.data() + text.size(), port);
+  if (error != std::errc() || end != text.data() + text.size()) return invalid("", "the port is not a number from 0 to 65535");
+  config.listen = {.host = std::move(host), .port = port};
+  return {};
+}
+
+Result<void> set_data(Config& config, const std::string& text) {
+  if (text.empty()) return invalid("", "it is empty");
+  config.data = text;
+  return {};
+}
+
+Result<void> set_jwks_file(Config& config, const std::string& text) {
+  if (text.empty()) return invalid("", "it is empty; leave the setting out to use no key set");
+  config.auth.jwks_file = text;
+  return {};
+}
+
+// An origin is a scheme, a host and perhaps a port: what a browser sends, compared as text.
+bool is_origin(std::string_view text) {
+  if (text == "*") return true;
+  auto scheme_end = text.find("://");
+  if (scheme_end == std::string_view::npos || scheme_end == 0) return false;
+  auto host = text.substr(scheme_end + 3);
+  return !host.empty() && host.find_first_of("/?#@ \t,\"\\") == std::string_view::npos;
+}
+
+const std::vector<Setting>& table() {
+  static const std::vector<Setting> settings = {
+      {"listen", Text{show_listen, set_listen, "HOST:PORT, HOST an IP address or localhost"},
+       "Where to serve. Port 0 takes any free one. Anything but loopback needs a key (auth.*)."},
+      {"data", Text{[](const Config& c) { return c.data.string(); }, set_data, "a folder"},
+       "Where everything is kept; made when missing. One process at a time."},
+      {"demo", Switch{[](Config& c) -> bool& { return c.demo; }}, "Load a small data set and serve the demo app."},
+      {"durability", choice<[](Config& c) -> auto& { return c.durability; }>({"commit", "relaxed"}),
+       "commit: a change is answered after it is synced to disk. relaxed: after it is written; a power cut may take the last 100 ms, a "
+       "crash of the process nothing."},
+
+      {"http.threads", number<[](Config& c) -> auto& { return c.http.threads; }>(0, 256), "Threads that serve requests. 0: one a core."},
+      {"http.header_bytes_max", number<[](Config& c) -> auto& { return c.http.header_bytes_max; }>(kKiB, kMiB, Unit::kBytes),
+       "Longest request line and header fields together."},
+      {"http.body_bytes_max", number<[](Config& c) -> auto& { return c.http.body_bytes_max; }>(kKiB, 64 * kMiB, Unit::kBytes),
+       "Longest body of a request."},
+      {"http.connections_max", number<[](Config& c) -> auto& { return c.http.connections_max; }>(1, 1'000'000),
+       "Connections open at once; further ones are closed."},
+      {"http.idle_timeout_seconds", number<[](Config& c) -> auto& { return c.http.idle_timeout; }>(1, 86'400, Unit::kSeconds),
+       "A connection without a request is closed after this."},
+      {"http.request_timeout_seconds", number<[](Config& c) -> auto& { return c.http.request_timeout; }>(1, 3'600, Unit::kSeconds),
+       "A request must have arrived whole within this."},
+      {"http.write_timeout_seconds", number<[](Config& c) -> auto& { return c.http.write_timeout; }>(1, 3'600, Unit::kSeconds),
+       "A client must have taken its answer within this."},
+      {"http.stop_grace_seconds", number<[](Config& c) -> auto& { return c.http.stop_grace; }>(0, 3'600, Unit::kSeconds),
+       "When stopping, requests that were accepted may take this long."},
+
+      {"cors.origins", List{[](Config& c) -> Texts& { return c.cors.origins; }, is_origin, "origins such as https://app.example, or *"},
+       "Web origins whose pages may call the API."},
+
+      {"auth.service_key", Secret{[](Config& c) -> auto& { return c.auth.service_key; }},
+       "Key of trusted app servers: everything but administration and cron.", "HEARTH_SERVICE_KEY"},
+      {"auth.admin_key", Secret{[](Config& c) -> auto& { return c.auth.admin_key; }}, "Key that may do everything.", "HEARTH_ADMIN_KEY"},
+      {"auth.viewer_key", Secret{[](Config& c) -> auto& { return c.auth.viewer_key; }}, "Key that may read administration and metrics.",
+       "HEARTH_VIEWER_KEY"},
+      {"auth.cron_secret", Secret{[](Config& c) -> auto& { return c.auth.cron_secret; }}, "Key of the scheduler that calls /api/cron.",
+       "CRON_SECRET"},
+      {"auth.jwt_secret", Secret{[](Config& c) -> auto& { return c.auth.jwt_secret; }},
+       "Secret of users' tokens that are signed with HS256.", "HEARTH_JWT_SECRET"},
+      {"auth.jwks_file",
+       Text{[](const Config& c) { return c.auth.jwks_file ? c.auth.jwks_file->string() : std::string(); }, set_jwks_file, "a file"},
+       "JSON Web Key Set with the public keys of users' tokens (RS256, ES256)."},
+      {"auth.public_reads", Switch{[](Config& c) -> bool& { return c.auth.public_reads; }},
+       "Whether counts, posts, profiles, timeline and rank can be read without a credential."},
+
+      {"likes.require_post", Switch{[](Config& c) -> bool& { return c.likes.require_post; }},
+       "Whether liking a post that is not known here is 404."},
+
+      {"live.memory_limit", number<[](Config& c) -> auto& { return c.live.memory_limit; }>(16 * kMiB, 16 * kTiB, Unit::kBytes),
+       "Memory for live state; above it posts that nobody touches leave memory until they are asked for."},
+
+      {"outbox.bytes_max", number<[](Config& c) -> auto& { return c.outbox.bytes_max; }>(kMiB, kTiB, Unit::kBytes),
+       "Changes not yet in the ledger; when full, further ones get 503 until the flusher caught up."},
+
+      {"flush.interval_ms", number<[](Config& c) -> auto& { return c.flush.interval; }>(10, 60'000, Unit::kMilliseconds),
+       "How long changes gather before they are flushed into the ledger."},
+
+      {"idempotency.bytes_max", number<[](Config& c) -> auto& { return c.idempotency.bytes_max; }>(kMiB, 64 * kGiB, Unit::kBytes),
+       "Memory for answers kept for Idempotency-Key; when full, requests with a key get 503."},
+
+      {"log.level", choice<[](Config& c) -> auto& { return c.log.level; }>({"debug", "info", "warning", "error", "off"}),
+       "The least severe event that is logged."},
+      {"log.format", choice<[](Config& c) -> auto& { return c.log.format; }>({"logfmt", "json"}), "How a log line is written."},
+  };
+  return settings;
+}
+
+struct Suffix {
+  std::string_view text;
+  std::int64_t factor;
+};
+
+// Largest first: show() takes the first that divides.
+std::vector<Suffix> suffixes(Unit unit) {
+  switch (unit) {
+    case Unit::kNone:
+      return {};
+    case Unit::kBytes:
+      return {{"TiB", kTiB}, {"GiB", kGiB}, {"MiB", kMiB}, {"KiB", kKiB}, {"B", 1}};
+    case Unit::kMilliseconds:
+      return {{"h", 3'600'000}, {"m", 60'000}, {"s", 1'000}, {"ms", 1}};
+    case Unit::kSeconds:
+      return {{"h", 3'600}, {"m", 60}, {"s", 1}};
+  }
+  return {};
+}
+
+std::optional<std::int64_t> parse_number(std::string_view text, Unit unit) {
+  std::int64_t value = 0;
+  auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+  if (error != std::errc()) return std::nullopt;
+  auto rest = text.substr(end - text.data());
+  if (rest.empty()) return value;
+  for (const auto& [suffix, factor] : suffixes(unit)) {
+    if (rest != suffix) continue;
+    std::int64_t product = 0;
+    if (__builtin_mul_overflow(value, factor, &product)) return std::nullopt;
+    return product;
+  }
+  return std::nullopt;
+}
+
+std::string show_number(std::int64_t value, Unit unit) {
+  if (unit != Unit::kBytes || value == 0) return std::to_string(value);
+  for (const auto& [suffix, factor] : suffixes(unit)) {
+    if (value % factor == 0) return std::to_string(value / factor) + std::string(suffix);
+  }
+  return std::to_string(value);
+}
+
+std::string toml_string(std::string_view text) {
+  std::string out;
+  append_json_string(out, text);  // a JSON string is a TOML string
+  return out;
+}
+
+std::unexpected<Error> must_be(const Setting& setting) {
+  return invalid(std::string(setting.name), "must be " + describe_values(setting));
+}
+
+Result<void> assign_number(const Setting& setting, const Number& kind, const std::string& text, Config& config) {
+  auto value = parse_number(text, kind.unit);
+  if (!value || *value < kind.min || *value > kind.max) return must_be(setting);
+  kind.set(config, *value);
+  return {};
+}
+
+Result<void> assign_switch(const Setting& setting, const Switch& kind, const std::string& text, Config& config) {
+  if (text != "true" && text != "false") return must_be(setting);
+  kind.field(config) = text == "true";
+  return {};
+}
+
+Result<void> assign_choice(const Setting& setting, const Choice& kind, const std::string& text, Config& config) {
+  auto found = std::ranges::find(kind.names, text);
+  if (found == kind.names.end()) return must_be(setting);
+  kind.set(config, static_cast<int>(found - kind.names.begin()));
+  return {};
+}
+
+Result<void> assign_text(const Setting& setting, const Text& kind, const std::string& text, Config& config) {
+  auto done = kind.set(config, text);
+  if (!done) return invalid(std::string(setting.name), "must be " + describe_values(setting) + ": " + done.error().message);
+  return {};
+}
+
+Result<void> assign_secret(const Setting& setting, const Secret& kind, const std::string& text, Config& config) {
+  bool is_sendable = !text.empty() && std::ranges::all_of(text, [](char c) { return c > ' ' && c <= '~'; });
+  if (!is_sendable) return must_be(setting);
+  kind.field(config) = text;
+  return {};
+}
+
+Result<void> assign_list(const Setting& setting, const List& kind, const Texts& items, Config& config) {
+  if (!std::ranges::all_of(items, kind.is_valid)) return must_be(setting);
+  kind.field(config) = items;
+  return {};
+}
+
+std::size_t edit_distance(std::string_view a, std::string_view b) {
+  std::vector<std::size_t> row(b.size() + 1);
+  for (std::size_t j = 0; j <= b.size(); ++j) row[j] = j;
+  for (std::size_t i = 1; i <= a.size(); ++i) {
+    std::size_t diagonal = row[0];
+    row[0] = i;
+    for (std::size_t j = 1; j <= b.size(); ++j) {
+      std::size_t replaced = diagonal + (a[i - 1] == b[j - 1] ? 0 : 1);
+      diagonal = row[j];
+      row[j] = std::min({row[j] + 1, row[j - 1] + 1, replaced});
+    }
+  }
+  return row[b.size()];
+}
+
+template <typename... Cases>
+struct Overloaded : Cases... {
+  using Cases::operator()...;
+};
+
+}  // namespace
+
+std::string Setting::environment() const {
+  if (!variable.empty()) return std::string(variable);
+  std::string out = "HEARTH_";
+  for (char c : name) out += c == '.' ? '_' : static_cast<char>(c >= 'a' && c <= 'z' ? c - 'a' + 'A' : c);
+  return out;
+}
+
+std::span<const Setting> all_settings() {
+  return table();
+}
+
+Result<void> assign(const Setting& setting, const Texts& given, Config& config) {
+  if (const auto* list = std::get_if<List>(&setting.kind)) return assign_list(setting, *list, given, config);
+  if (given.size() != 1) return must_be(setting);
+  const std::string& text = given.front();
+  return std::visit(Overloaded{
+                        [&](const Number& kind) { return assign_number(setting, kind, text, config); },
+                        [&](const Switch& kind) { return assign_switch(setting, kind, text, config); },
+                        [&](const Choice& kind) { return assign_choice(setting, kind, text, config); },
+                        [&](const Text& kind) { return assign_text(setting, kind, text, config); },
+                        [&](const Secret& kind) { return assign_secret(setting, kind, text, config); },
+                        [&](const List&) { return Result<void>(); },
+                    },
+                    setting.kind);
+}
+
+std::optional<std::string> show(const Setting& setting, const Config& constant) {
+  auto& config = const_cast<Config&>(constant);  // the table's accessors serve reading and writing; nothing is written here
+  return std::visit(Overloaded{
+                        [&](const Number& kind) -> std::optional<std::string> {
+                          auto text = show_number(kind.get(config), kind.unit);
+                          return kind.unit == Unit::kBytes ? toml_string(text) : text;
+                        },
+                        [&](const Switch& kind) -> std::optional<std::string> { return kind.field(config) ? "true" : "false"; },
+                        [&](const Choice& kind) -> std::optional<std::string> { return toml_string(kind.names.at(kind.get(config))); },
+                        [&](const Text& kind) -> std::optional<std::string> {
+                          auto text = kind.get(config);
+                          if (text.empty()) return std::nullopt;
+                          return toml_string(text);
+                        },
+                        [&](const Secret& kind) -> std::optional<std::string> {
+                          if (!kind.field(config)) return std::nullopt;
+                          return toml_string("***");
+                        },
+                        [&](const List& kind) -> std::optional<std::string> {
+                          std::string out = "[";
+                          for (const auto& item : kind.field(config)) out += (out.size() > 1 ? ", " : "") + toml_string(item);
+                          return out + "]";
+                        },
+                    },
+                    setting.kind);
+}
+
+std::string describe_values(const Setting& setting) {
+  return std::visit(Overloaded{
+                        [](const Number& kind) {
+                          auto range = show_number(kind.min, kind.unit) + " to " + show_number(kind.max, kind.unit);
+                          if (kind.unit == Unit::kMilliseconds) range += " ms";
+                          if (kind.unit == Unit::kSeconds) range += " s";
+                          return kind.unit == Unit::kNone ? "a whole number from " + range : range;
+                        },
+                        [](const Switch&) { return std::string("true or false"); },
+                        [](const Choice& kind) {
+                          std::string out;
+                          for (std::size_t i = 0; i < kind.names.size(); ++i) {
+                            if (i > 0) out += i + 1 == kind.names.size() ? " or " : ", ";
+                            out += kind.names[i];
+                          }
+                          return out;
+                        },
+                        [](const Text& kind) { return std::string(kind.form); },
+                        [](const Secret&) { return std::string("printable ASCII without spaces, not empty"); },
+                        [](const List& kind) { return "a list of " + std::string(kind.form); },
+                    },
+                    setting.kind);
+}
+
+std::optional<std::string> nearest(std::string_view name, const std::vector<std::string>& candidates) {
+  // The last part of a dotted name, written without its section, is meant too.
+  for (const auto& candidate : candidates) {
+    auto dot = candidate.rfind('.');
+    auto stem = name.substr(0, 2) == "--" ? name.substr(2) : name;
+    if (dot != std::string::npos && candidate.substr(dot + 1) == stem) return candidate;
+  }
+  std::optional<std::string> best;
+  std::size_t best_distance = std::max<std::size_t>(2, name.size() / 4) + 1;
+  for (const auto& candidate : candidates) {
+    auto distance = edit_distance(name, candidate);
+    if (distance < best_distance) {
+      best = candidate;
+      best_distance = distance;
+    }
+  }
+  return best;
+}
+
+}  // namespace hearth::app
