@@ -1,0 +1,53 @@
+#include "hearth/likes/like_flusher.h"
+
+#include <chrono>
+
+#include "hearth/base/hash.h"
+#include "hearth/base/log.h"
+
+namespace hearth::likes {
+
+Result<LedgerCursor> LikeFlusher::start() {
+  auto cursor = ledger_.cursor();
+  if (!cursor) return cursor;
+  auto checksum = journal_.checksum_at(cursor->sequence);
+  if (!checksum) return std::unexpected(checksum.error());
+  if (cursor->sequence != 0 && *checksum != cursor->checksum) {
+    log::warning("flusher", "the journal is not the one that the ledger has followed; what the ledger has stands",
+                 {{"sequence", cursor->sequence}});
+  }
+  flushed_ = cursor->sequence;
+  return cursor;
+}
+
+Result<bool> LikeFlusher::run_once() {
+  auto entries = journal_.read(flushed_, kFlushBytesMax);
+  if (!entries) return std::unexpected(entries.error());
+  if (entries->empty()) return false;
+
+  auto began = std::chrono::steady_clock::now();
+  LedgerBatch batch;
+  for (const auto& entry : *entries) {
+    auto decoded = outbox::decode(entry.events, [&](const outbox::LikeChanged& event) { batch.events.push_back(event); });
+    if (!decoded) return std::unexpected(decoded.error());
+  }
+  batch.cursor = {entries->back().sequence, checksum64(entries->back().events)};
+  auto applied = ledger_.apply(batch);
+  if (!applied) return std::unexpected(applied.error());
+
+  flushed_ = batch.cursor.sequence;
+  if (applied->gaps > 0) log::warning("flusher", "posts with a gap in their changes were recounted", {{"posts", applied->gaps}});
+  ++batches_;
+  events_ += batch.events.size();
+  posts_ += applied->posts;
+  rows_ += applied->rows;
+  gaps_ += applied->gaps;
+  micros_ += std::chrono::duration_cast<std::chrono::microseconds>(std::chrono::steady_clock::now() - began).count();
+  return flushed_ < journal_.durable_mark();
+}
+
+LikeFlusher::Stats LikeFlusher::stats() const {
+  return {.batches = batches_, .events = events_, .posts = posts_, .rows = rows_, .gaps = gaps_, .micros = micros_};
+}
+
+}  // namespace hearth::likes

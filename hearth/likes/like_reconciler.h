@@ -1,0 +1,73 @@
+#pragma once
+
+// Brings live state and SQL together when something other than Hearth has changed one of them.
+//
+// Always: first the flusher brings everything that was answered to the ledger; then both are compared at one version; then
+// the repair is a compare-and-set on that version, and is tried again if a like came between. Live state wins where
+// it knows who likes the post; the ledger's rows win over its counts.
+//
+// Thread-safe; likes go on meanwhile.
+
+#include <cstdint>
+#include <functional>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "hearth/base/clock.h"
+#include "hearth/base/task.h"
+#include "hearth/likes/like_ledger.h"
+#include "hearth/likes/stores/memory_like_store.h"
+
+namespace hearth::likes {
+
+inline constexpr std::size_t kDriftListedMax = 1'000;
+
+// Returns once the ledger has everything that is durable now.
+using Flush = std::function<Task<Result<void>>()>;
+
+struct Drift {
+  std::string post;
+  std::uint32_t live = 0;
+  std::uint32_t sql = 0;      // the ledger's count
+  std::uint32_t ratings = 0;  // the ledger's rows
+};
+
+struct ReconcileReport {
+  std::uint64_t checked = 0;
+  std::uint64_t drifted = 0;
+  std::uint64_t repaired = 0;
+  std::vector<Drift> drift;  // at most kDriftListedMax
+};
+
+struct InitializeReport {
+  std::uint64_t posts = 0;
+  std::uint64_t ratings = 0;
+};
+
+class LikeReconciler {
+ public:
+  LikeReconciler(MemoryLikeStore& store, LikeLedger& ledger, const Clock& clock, Flush flush)
+      : store_(store), ledger_(ledger), clock_(clock), flush_(std::move(flush)) {}
+
+  // Takes the post's live state from SQL and returns its count.
+  Task<Result<std::uint32_t>> sync(PostId post);
+  // The same for every post.
+  Task<Result<InitializeReport>> initialize();
+  // Compares one post, sessions included, or the counts of all, and repairs what differs.
+  Task<Result<ReconcileReport>> reconcile(std::optional<PostId> post);
+
+ private:
+  enum class Verdict : std::uint8_t { kSame, kRepaired, kNotRepaired };
+
+  Task<Result<void>> take_from_ledger(std::string post);
+  Task<Result<Verdict>> check(AuditedPost audited, bool compares_sessions, Drift& drift);
+  Task<Result<AuditedPost>> audit_one(std::string post);
+
+  MemoryLikeStore& store_;
+  LikeLedger& ledger_;
+  const Clock& clock_;
+  Flush flush_;
+};
+
+}  // namespace hearth::likes

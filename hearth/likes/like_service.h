@@ -1,0 +1,48 @@
+#pragma once
+
+// What an app does with likes.
+//
+// Thread-safe. Arguments are taken by value: a coroutine outlives its caller's references.
+
+#include <functional>
+#include <optional>
+#include <vector>
+
+#include "hearth/base/task.h"
+#include "hearth/likes/like.h"
+#include "hearth/likes/like_flusher.h"
+#include "hearth/likes/like_ledger.h"
+#include "hearth/likes/like_store.h"
+#include "hearth/outbox/journal.h"
+
+namespace hearth::likes {
+
+// Whether a post is known. Given when posts must be known to be liked.
+using PostExists = std::function<Task<Result<bool>>(PostId)>;
+
+class LikeService {
+ public:
+  LikeService(LikeStore& store, LikeLedger& ledger, outbox::Journal& journal, const LikeFlusher& flusher, PostExists require_post)
+      : store_(store), ledger_(ledger), journal_(journal), flusher_(flusher), require_post_(std::move(require_post)) {}
+
+  // kNotFound if posts must be known and this one is not; the rest as LikeStore says.
+  Task<Result<LikeOutcome>> change(LikeChange change);
+  Task<std::vector<Result<LikeOutcome>>> change_all(std::vector<LikeChange> changes);
+  Task<Result<std::vector<LikeView>>> read(std::vector<PostId> posts, std::optional<SessionId> session) {
+    return store_.read(std::move(posts), std::move(session));
+  }
+  // Newest first; everything that was answered is in it. REQUIRES: limit <= kLikesPerSessionMax.
+  Task<Result<std::vector<LikedPost>>> likes_of(SessionId session, std::size_t limit);
+
+ private:
+  Task<Result<void>> check_known(PostId post);
+  Result<std::vector<TailEvent>> tail_of(std::string_view session);
+
+  LikeStore& store_;
+  LikeLedger& ledger_;
+  outbox::Journal& journal_;
+  const LikeFlusher& flusher_;
+  PostExists require_post_;
+};
+
+}  // namespace hearth::likes
