@@ -340,6 +340,7 @@ void Journal::Impl::run() {
 }
 
 bool Journal::Impl::next_batch(Batch& batch) {
+  batch.sequence = 0;
   batch.events.clear();
   batch.records.clear();
   std::unique_lock lock(mutex_);
