@@ -1,0 +1,73 @@
+#pragma once
+
+// For tests: a content.db in a folder of its own, and coroutines run to their end on the calling thread.
+
+#include <gtest/gtest.h>
+
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/io_context.hpp>
+#include <memory>
+#include <optional>
+#include <string>
+#include <utility>
+
+#include "hearth/base/task.h"
+#include "hearth/content/stores/content_database.h"
+#include "hearth/content/stores/sqlite_content_pages.h"
+#include "hearth/content/stores/sqlite_content_store.h"
+#include "hearth/drivers/sqlite/temporary_folder.h"
+
+namespace hearth::content {
+
+template <typename T>
+Task<void> keep(Task<T> task, std::optional<T>& result) {
+  result = co_await std::move(task);
+}
+
+template <typename T>
+T run(Task<T> task) {
+  boost::asio::io_context io;
+  std::optional<T> result;
+  boost::asio::co_spawn(io, keep(std::move(task), result), [](std::exception_ptr thrown) {
+    if (thrown) std::rethrow_exception(thrown);
+  });
+  io.run();
+  return *std::move(result);
+}
+
+class ContentTest : public testing::Test {
+ protected:
+  ContentTest() { open(); }
+
+  // Closes content.db and opens it again, as a restart does.
+  void reopen() {
+    pages.reset();
+    store.reset();
+    database.reset();
+    open();
+  }
+
+  static UserId user_id(std::string_view text) { return UserId::parse(text, "userId").value(); }
+  static PostId post_id(std::string_view text) { return PostId::parse(text, "postId").value(); }
+
+  void add_user(std::string_view id) { ASSERT_TRUE(run(store->put_user({.id = user_id(id), .username = std::string(id)}))); }
+  void add_post(std::string_view id, std::string_view author = "ada", std::optional<UtcMicros> at = {}) {
+    ASSERT_TRUE(run(store->create_post({.id = post_id(id), .author = user_id(author), .created_at = at}, std::nullopt)));
+  }
+
+  sqlite::TemporaryFolder folder;
+  SimulatedClock clock;
+  int posts_written = 0;
+  std::unique_ptr<sqlite::Database> database;
+  std::unique_ptr<SqliteContentStore> store;
+  std::unique_ptr<SqliteContentPages> pages;
+
+ private:
+  void open() {
+    database = open_content_database(folder.path() / "content.db").value();
+    store = std::make_unique<SqliteContentStore>(*database, clock, [this] { ++posts_written; });
+    pages = std::make_unique<SqliteContentPages>(*database);
+  }
+};
+
+}  // namespace hearth::content

@@ -1,0 +1,50 @@
+#include "hearth/content/stores/post_rows.h"
+
+#include <utility>
+
+namespace hearth::content {
+namespace {
+
+constexpr char kFindPost[] = HEARTH_SELECT_POST "WHERE p.id = ?1";
+
+}  // namespace
+
+Post post_in(const sqlite::Statement& row) {
+  return Post{.id = PostId::trusted(row.string(0)),
+              .author = UserId::trusted(row.string(1)),
+              .author_username = row.string(2),
+              .content = row.optional_string(3),
+              .image_url = row.optional_string(4),
+              .media_urls = split_lines(row.text(5)),
+              .created_at = time_of(row.integer(6)),
+              .comments_count = row.integer(7)};
+}
+
+std::optional<Post> find_post(sqlite::Connection& connection, std::string_view id) {
+  auto& row = connection.statement(kFindPost).query(id);
+  if (!row.next()) return std::nullopt;
+  Post post = post_in(row);
+  row.reset();
+  return post;
+}
+
+std::string join_lines(const std::vector<std::string>& lines) {
+  std::string text;
+  for (const auto& line : lines) {
+    if (!text.empty()) text += '\n';
+    text += line;
+  }
+  return text;
+}
+
+std::vector<std::string> split_lines(std::string_view text) {
+  std::vector<std::string> lines;
+  while (!text.empty()) {
+    auto end = text.find('\n');
+    lines.emplace_back(text.substr(0, end));
+    text.remove_prefix(end == std::string_view::npos ? text.size() : end + 1);
+  }
+  return lines;
+}
+
+}  // namespace hearth::content
