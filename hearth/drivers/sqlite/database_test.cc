@@ -14,6 +14,7 @@
 #include <thread>
 #include <vector>
 
+#include "hearth/drivers/sqlite/fault_vfs.h"
 #include "hearth/drivers/sqlite/temporary_folder.h"
 
 namespace hearth::sqlite {
@@ -88,7 +89,11 @@ class Occupied {
 class DatabaseTest : public testing::Test {
  protected:
   std::unique_ptr<Database> open(std::size_t queued_max = 10'000) {
-    return Database::open({.path = folder_.path() / "a.db", .migrations = kMigrations, .reader_threads = 1, .queued_max = queued_max})
+    return Database::open({.path = folder_.path() / "a.db",
+                           .vfs = disk_.name(),
+                           .migrations = kMigrations,
+                           .reader_threads = 1,
+                           .queued_max = queued_max})
         .value();
   }
   auto adding(std::string name) {
@@ -102,7 +107,14 @@ class DatabaseTest : public testing::Test {
     return std::make_unique<Occupied>([this](auto work) { EXPECT_TRUE(database_->read_blocking(work)); });
   }
 
+  // Once everything that was started so far is in the queues.
+  void when_all_is_queued(std::function<void()> use) {
+    coroutines_.start<Result<void>>(database_->read([](Connection&) -> Result<void> { return {}; }),
+                                    [use = std::move(use)](const Result<void>&) { use(); });
+  }
+
   TemporaryFolder folder_;
+  FaultVfs disk_;
   std::unique_ptr<Database> database_ = open();
   Coroutines coroutines_;
 };
@@ -182,8 +194,7 @@ TEST_F(DatabaseTest, AFailingWriteAmongManyTakesBackOnlyItself) {
     coroutines_.start<Result<std::string>>(database_->write(adding(name)),
                                            [&](Result<std::string> added) { ++(added ? succeeded : failed); });
   }
-  coroutines_.start<Result<void>>(database_->read([](Connection&) -> Result<void> { return {}; }),
-                                  [&](const Result<void>&) { writer->let_go(); });
+  when_all_is_queued([&] { writer->let_go(); });
   coroutines_.run();
   EXPECT_EQ(succeeded, 56);
   EXPECT_EQ(failed, 8);
@@ -201,11 +212,83 @@ TEST_F(DatabaseTest, AWriteThatEndsTheTransactionFailsThoseBeforeItAndNotThoseAf
   }),
                                          note(1));
   coroutines_.start<Result<std::string>>(database_->write(adding("after")), note(2));
-  coroutines_.start<Result<void>>(database_->read([](Connection&) -> Result<void> { return {}; }),
-                                  [&](const Result<void>&) { writer->let_go(); });
+  when_all_is_queued([&] { writer->let_go(); });
   coroutines_.run();
   EXPECT_EQ(outcomes, (std::vector<std::string>{"failed", "failed", "after"}));
   EXPECT_EQ(database_->read_blocking(count_of_things).value(), 1);
+}
+
+TEST_F(DatabaseTest, WritesThatWaitTogetherShareACommit) {
+  disk_.hold_syncs("a.db-wal");
+  std::jthread first([&] { EXPECT_TRUE(database_->write_blocking(adding("first"))); });
+  disk_.wait_until_held();
+  auto syncs_before = disk_.counts().syncs;
+  int added = 0;
+  for (int i = 0; i < 64; ++i) {
+    coroutines_.start<Result<std::string>>(database_->write(adding(std::to_string(i))),
+                                           [&](Result<std::string> made) { added += made ? 1 : 0; });
+  }
+  when_all_is_queued([&] {
+    EXPECT_EQ(added, 0);
+    disk_.release_syncs();
+  });
+  coroutines_.run();
+  EXPECT_EQ(added, 64);
+  EXPECT_EQ(disk_.counts().syncs, syncs_before + 1);
+  EXPECT_EQ(database_->read_blocking(count_of_things).value(), 65);
+}
+
+TEST_F(DatabaseTest, ACommitThatFailsFailsAllItsWritesAndTheNextSucceeds) {
+  disk_.hold_syncs("a.db-wal");
+  std::jthread first([&] { EXPECT_TRUE(database_->write_blocking(adding("first"))); });
+  disk_.wait_until_held();
+  int unavailable = 0;
+  for (std::string name : {"a", "b", "a"}) {  // the last would fail by itself, because of one that is lost
+    coroutines_.start<Result<std::string>>(database_->write(adding(name)), [&](Result<std::string> added) {
+      ASSERT_FALSE(added);
+      unavailable += added.error().code == ErrorCode::kUnavailable ? 1 : 0;
+    });
+  }
+  when_all_is_queued([&] {
+    disk_.inject({.kind = FaultKind::kSyncError, .nth = 2});
+    disk_.release_syncs();
+  });
+  coroutines_.run();
+  EXPECT_EQ(unavailable, 3);
+  EXPECT_EQ(database_->read_blocking(count_of_things).value(), 1);
+  EXPECT_TRUE(database_->write_blocking(adding("a")));
+}
+
+TEST_F(DatabaseTest, AFullDiskRefusesWritesAndKeepsReadingUntilThereIsRoom) {
+  ASSERT_TRUE(database_->write_blocking(adding("a")));
+  disk_.inject({.kind = FaultKind::kDiskFull, .is_lasting = true});
+  for (int i = 0; i < 3; ++i) {
+    auto refused = database_->write_blocking(adding("b"));
+    ASSERT_FALSE(refused);
+    EXPECT_EQ(refused.error().code, ErrorCode::kUnavailable);
+  }
+  EXPECT_EQ(database_->read_blocking(count_of_things).value(), 1);
+  disk_.heal();
+  EXPECT_TRUE(database_->write_blocking(adding("b")));
+}
+
+TEST_F(DatabaseTest, WhatWasAnsweredSurvivesAPowerCutInTheMiddleOfTheNextCommit) {
+  for (std::uint64_t seed = 0; seed < 16; ++seed) {
+    ASSERT_TRUE(database_->write_blocking(adding("answered " + std::to_string(seed))));
+    auto answered = database_->read_blocking(count_of_things).value();
+    disk_.hold_syncs("a.db-wal");
+    std::jthread cut_off([&] { EXPECT_FALSE(database_->write_blocking(adding("cut off " + std::to_string(seed)))); });
+    disk_.wait_until_held();
+    disk_.cut();
+    cut_off.join();
+    database_.reset();
+    disk_.release_syncs();
+    disk_.revert(seed);
+    disk_.thaw();
+    database_ = open();
+    auto found = database_->read_blocking(count_of_things).value();
+    EXPECT_TRUE(found == answered || found == answered + 1) << found << " of " << answered << " with seed " << seed;
+  }
 }
 
 TEST_F(DatabaseTest, MoreThanTheQueueHoldsIsRefused) {
@@ -241,7 +324,7 @@ TEST_F(DatabaseTest, StoppingFinishesWhatIsQueuedAndRefusesMore) {
                                            [&](Result<std::string> made) { added += made ? 1 : 0; });
   }
   std::jthread stopping;
-  coroutines_.start<Result<void>>(database_->read([](Connection&) -> Result<void> { return {}; }), [&](const Result<void>&) {
+  when_all_is_queued([&] {
     stopping = std::jthread([&] { database_->stop(); });
     while (database_->read_blocking(count_of_things)) std::this_thread::yield();  // until the door is closed
     writer->let_go();
@@ -262,7 +345,7 @@ TEST_F(DatabaseTest, AFileOfANewerHearthIsNotOpened) {
     connection.execute("PRAGMA user_version=2");
     return {};
   }));
-  auto refused = Database::open({.path = folder_.path() / "a.db", .migrations = kMigrations});
+  auto refused = Database::open({.path = folder_.path() / "a.db", .vfs = disk_.name(), .migrations = kMigrations});
   ASSERT_FALSE(refused);
   EXPECT_NE(refused.error().message.find("a.db"), std::string::npos) << refused.error().message;
 }
