@@ -115,8 +115,8 @@ class DatabaseTest : public testing::Test {
 
   TemporaryFolder folder_;
   FaultVfs disk_;
+  Coroutines coroutines_;  // outlives the database, which may still be waking it
   std::unique_ptr<Database> database_ = open();
-  Coroutines coroutines_;
 };
 
 TEST_F(DatabaseTest, WhatIsWrittenIsReadAfterwards) {
