@@ -38,7 +38,7 @@ struct LiveCounts {
   // Whether the post's likes changed in a way that the projection (LikeProjection) may not have applied. It is true at
   // least from before the change can be seen until the projection's cursor has passed the change's event.
   std::function<bool(std::string_view post)> is_dirty;
-  // Dirty posts with more than `likes` likes now, most first, at most `limit`.
+  // Dirty posts with at least `likes` likes now, most first, at most `limit`.
   std::function<std::vector<std::string>(std::uint32_t likes, std::size_t limit)> dirty_above;
 };
 

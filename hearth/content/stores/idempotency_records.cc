@@ -5,7 +5,7 @@
 
 #include "hearth/base/json_reader.h"
 #include "hearth/base/json_writer.h"
-#include "hearth/content/stores/post_rows.h"
+#include "hearth/content/stores/content_rows.h"
 
 namespace hearth::content {
 namespace {

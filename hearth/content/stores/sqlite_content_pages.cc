@@ -4,12 +4,14 @@
 #include <utility>
 
 #include "hearth/base/assert.h"
-#include "hearth/content/stores/post_rows.h"
+#include "hearth/content/stores/content_rows.h"
+#include "hearth/content/username.h"
 
 namespace hearth::content {
 namespace {
 
-constexpr char kFindUser[] = "SELECT username, display_name, bio, profile_image_url, created_at FROM users WHERE id = ?1";
+constexpr char kFindUser[] = HEARTH_SELECT_USER "WHERE id = ?1";
+constexpr char kFindUsername[] = HEARTH_SELECT_USER "WHERE username_key = ?1";
 constexpr char kPostExists[] = "SELECT 1 FROM posts WHERE id = ?1";
 constexpr char kFindAuthor[] = "SELECT key FROM users WHERE id = ?1";
 constexpr char kTimeline[] = HEARTH_SELECT_POST "WHERE (p.created_at, p.id) < (?1, ?2) ORDER BY p.created_at DESC, p.id DESC LIMIT ?3";
@@ -45,16 +47,16 @@ std::optional<std::int64_t> author_key(sqlite::Connection& connection, const Use
 
 Task<Result<User>> SqliteContentPages::user(UserId id) {
   co_return co_await database_.read([id = std::move(id)](sqlite::Connection& connection) -> Result<User> {
-    auto& row = connection.statement(kFindUser).query(id.view());
-    if (!row.next()) return fail(ErrorCode::kNotFound, "there is no user " + id.str(), "userId");
-    User user{.id = id,
-              .username = row.string(0),
-              .display_name = row.optional_string(1),
-              .bio = row.optional_string(2),
-              .profile_image_url = row.optional_string(3),
-              .created_at = time_of(row.integer(4))};
-    row.reset();
-    return user;
+    if (auto user = user_of(connection.statement(kFindUser).query(id.view()))) return std::move(*user);
+    return fail(ErrorCode::kNotFound, "there is no user " + id.str(), "userId");
+  });
+}
+
+Task<Result<User>> SqliteContentPages::user_by_username(std::string username) {
+  if (!is_valid_username(username)) co_return fail(ErrorCode::kNotFound, "there is no user of this name", "username");
+  co_return co_await database_.read([key = fold_username(username)](sqlite::Connection& connection) -> Result<User> {
+    if (auto user = user_of(connection.statement(kFindUsername).query(key))) return std::move(*user);
+    return fail(ErrorCode::kNotFound, "there is no user of this name", "username");
   });
 }
 

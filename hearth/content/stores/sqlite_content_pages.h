@@ -20,6 +20,7 @@ class SqliteContentPages {
 
   // kNotFound if there is no such user or post.
   Task<Result<User>> user(UserId id);
+  Task<Result<User>> user_by_username(std::string username);  // whatever its case
   Task<Result<Post>> post(PostId id);
   Task<Result<bool>> exists(PostId id);
 

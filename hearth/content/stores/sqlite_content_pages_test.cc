@@ -92,6 +92,13 @@ TEST_F(SqliteContentPagesTest, TheLastPageHasNoNext) {
   EXPECT_TRUE(run(pages->timeline(1, std::nullopt))->next);
 }
 
+TEST_F(SqliteContentPagesTest, AUserIsFoundByUsernameWhateverTheCase) {
+  ASSERT_TRUE(run(store->put_user({.id = user_id("u1"), .username = "Lucía"})));
+  EXPECT_EQ(run(pages->user_by_username("LUCÍA"))->id, user_id("u1"));
+  EXPECT_EQ(run(pages->user_by_username("lucia")).error().code, ErrorCode::kNotFound);
+  EXPECT_EQ(run(pages->user_by_username("not a name")).error().code, ErrorCode::kNotFound);
+}
+
 // A page must not sort what an index has sorted already: with many posts that would be most of its cost.
 TEST_F(SqliteContentPagesTest, NoPageSortsOrScans) {
   const char* queries[] = {

@@ -8,14 +8,14 @@
 #include <utility>
 
 #include "hearth/base/assert.h"
+#include "hearth/content/stores/content_rows.h"
 #include "hearth/content/stores/idempotency_records.h"
-#include "hearth/content/stores/post_rows.h"
 #include "hearth/content/username.h"
 
 namespace hearth::content {
 namespace {
 
-constexpr char kFindUser[] = "SELECT username, display_name, bio, profile_image_url, created_at, key FROM users WHERE id = ?1";
+constexpr char kFindUser[] = HEARTH_SELECT_USER "WHERE id = ?1";
 constexpr char kFindUsername[] = "SELECT id FROM users WHERE username_key = ?1";
 constexpr char kInsertUser[] =
     "INSERT INTO users (id, username, username_key, display_name, bio, profile_image_url, created_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
@@ -39,19 +39,6 @@ PostId new_post_id(UtcMicros now) {
                                      fraction, 0x8000 | ((random >> 48) & 0x3fff), random & 0xffff'ffff'ffff));
 }
 
-std::optional<User> find_user(sqlite::Connection& connection, const UserId& id) {
-  auto& row = connection.statement(kFindUser).query(id.view());
-  if (!row.next()) return std::nullopt;
-  User user{.id = id,
-            .username = row.string(0),
-            .display_name = row.optional_string(1),
-            .bio = row.optional_string(2),
-            .profile_image_url = row.optional_string(3),
-            .created_at = time_of(row.integer(4))};
-  row.reset();
-  return user;
-}
-
 bool is_taken_by_another(sqlite::Connection& connection, std::string_view username_key, const UserId& id) {
   auto& row = connection.statement(kFindUsername).query(username_key);
   bool is_taken = row.next() && row.text(0) != id.view();
@@ -60,7 +47,7 @@ bool is_taken_by_another(sqlite::Connection& connection, std::string_view userna
 }
 
 Result<PutUser> put(sqlite::Connection& connection, const UserDraft& draft, UtcMicros now) {
-  auto before = find_user(connection, draft.id);
+  auto before = user_of(connection.statement(kFindUser).query(draft.id.view()));
   User user{.id = draft.id,
             .username = draft.username,
             .display_name = draft.display_name,

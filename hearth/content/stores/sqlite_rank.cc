@@ -8,8 +8,8 @@
 
 #include "hearth/base/assert.h"
 #include "hearth/base/hash.h"
+#include "hearth/content/stores/content_rows.h"
 #include "hearth/content/stores/outbox_cursor.h"
-#include "hearth/content/stores/post_rows.h"
 
 namespace hearth::content {
 namespace {
@@ -54,10 +54,8 @@ bool exists(sqlite::Connection& connection, std::string_view id) {
 
 // Dirty posts with `likes` or more, until `limit` of them are known here.
 void collect_dirty(sqlite::Connection& connection, const LiveCounts& live, std::uint32_t likes, std::size_t limit, IdSet& collected) {
-  // A dirty post with no likes that the walk did not meet stands below it: "more than 0" is enough there.
-  std::uint32_t above = likes > 0 ? likes - 1 : 0;
   for (std::size_t asked = kRankDirtyFirst;; asked = std::min(asked * 4, kRankDirtyMax)) {
-    auto dirty = live.dirty_above(above, asked);
+    auto dirty = live.dirty_above(likes, asked);
     std::size_t known = 0;
     for (const auto& id : dirty) {
       if (!collected.contains(id) && !exists(connection, id)) continue;

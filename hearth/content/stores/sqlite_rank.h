@@ -31,7 +31,8 @@ class SqliteRank {
  public:
   SqliteRank(sqlite::Database& database, LiveCounts live);
 
-  // In no order that matters; ranked() orders them. kHot adds the newest kRankHotNewestMax posts.
+  // In no order that matters; ranked() orders them. kHot adds the newest kRankHotNewestMax posts. There may be more than
+  // kPostsPerReadMax, so their live counts are read in several questions.
   // REQUIRES: 1 <= limit <= kRankPostsMax.
   Task<Result<std::vector<Post>>> candidates(RankOrder order, std::size_t limit);
 

@@ -22,10 +22,10 @@ class SqliteRankTest : public ContentTest {
   LiveCounts live_counts() {
     return {.is_dirty = [this](std::string_view post) { return dirty.contains(std::string(post)); },
             .dirty_above =
-                [this](std::uint32_t above, std::size_t limit) {
+                [this](std::uint32_t likes, std::size_t limit) {
                   std::vector<std::string> posts;
                   for (const auto& post : dirty) {
-                    if (live[post] > above) posts.push_back(post);
+                    if (live[post] >= likes) posts.push_back(post);
                   }
                   std::ranges::sort(posts, std::greater(), [this](const auto& post) { return live[post]; });
                   posts.resize(std::min(posts.size(), limit));

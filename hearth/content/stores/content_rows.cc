@@ -1,4 +1,4 @@
-#include "hearth/content/stores/post_rows.h"
+#include "hearth/content/stores/content_rows.h"
 
 #include <utility>
 
@@ -9,6 +9,15 @@ constexpr char kFindPost[] = HEARTH_SELECT_POST "WHERE p.id = ?1";
 
 }  // namespace
 
+User user_in(const sqlite::Statement& row) {
+  return User{.id = UserId::trusted(row.string(0)),
+              .username = row.string(1),
+              .display_name = row.optional_string(2),
+              .bio = row.optional_string(3),
+              .profile_image_url = row.optional_string(4),
+              .created_at = time_of(row.integer(5))};
+}
+
 Post post_in(const sqlite::Statement& row) {
   return Post{.id = PostId::trusted(row.string(0)),
               .author = UserId::trusted(row.string(1)),
@@ -18,6 +27,13 @@ Post post_in(const sqlite::Statement& row) {
               .media_urls = split_lines(row.text(5)),
               .created_at = time_of(row.integer(6)),
               .comments_count = row.integer(7)};
+}
+
+std::optional<User> user_of(sqlite::Statement& row) {
+  if (!row.next()) return std::nullopt;
+  User user = user_in(row);
+  row.reset();
+  return user;
 }
 
 std::optional<Post> find_post(sqlite::Connection& connection, std::string_view id) {
