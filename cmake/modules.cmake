@@ -34,8 +34,28 @@ function(hearth_test name)
   target_link_libraries(${name} PRIVATE ${T_USES} GTest::gtest GTest::gtest_main)
   hearth_precompile(${name})
   add_test(NAME ${name} COMMAND ${name})
-  set_tests_properties(${name} PROPERTIES TIMEOUT ${T_TIMEOUT})
+  # `./dev test` counts the cases from the results.
+  set_tests_properties(${name} PROPERTIES TIMEOUT ${T_TIMEOUT} ENVIRONMENT "GTEST_OUTPUT=xml:${CMAKE_BINARY_DIR}/results/${name}.xml")
 endfunction()
+
+# hearth_fuzz(name SOURCES … USES …): a libFuzzer target with the corpus tests/fuzz/corpus/<name>. In every build a test runs
+# the corpus through it; `./dev fuzz` builds it instrumented and searches on.
+function(hearth_fuzz name)
+  if(NOT HEARTH_TESTS)
+    return()
+  endif()
+  cmake_parse_arguments(F "" "" "SOURCES;USES" ${ARGN})
+  add_executable(${name} ${F_SOURCES})
+  target_link_libraries(${name} PRIVATE ${F_USES})
+  target_link_options(${name} PRIVATE -fsanitize=fuzzer)
+  hearth_precompile(${name})
+  add_test(NAME ${name}_corpus COMMAND ${name} -runs=0 ${CMAKE_SOURCE_DIR}/tests/fuzz/corpus/${name})
+  set_tests_properties(${name}_corpus PROPERTIES TIMEOUT 300)
+  add_dependencies(fuzz_targets ${name})
+  file(APPEND ${CMAKE_BINARY_DIR}/fuzz_targets.txt "${CMAKE_CURRENT_BINARY_DIR}/${name}\n")
+endfunction()
+add_custom_target(fuzz_targets)
+file(WRITE ${CMAKE_BINARY_DIR}/fuzz_targets.txt "")
 
 # The coroutine headers cost 1–3 s a file; one precompiled header a build is shared by all.
 function(hearth_precompile target)

@@ -6,8 +6,8 @@
 // nearly met nor how long one is. With no key, secret or key set configured, every caller on loopback is kLocal and nobody
 // else is served: that is for development.
 //
-// Verifying a token costs a multiple of what the rest of a request costs (HS256 4 µs, RS256 26 µs, ES256 66 µs; a remembered one 0.4 µs), so verified
-// ones are remembered by their SHA-256 until they expire or the bounded table is full. Their times are checked every time.
+// Verifying a token costs 4 µs (HS256) to 66 µs (ES256) where the rest of a request costs 6, so verified ones are remembered
+// by their SHA-256 (0.4 µs) until they expire or the bounded table is full. Their times are checked every time.
 //
 // Thread-safe.
 
