@@ -29,7 +29,7 @@ struct Request {
   std::string_view forwarded_for;
   std::string_view user_agent;
 
-  std::string_view request_id;   // the client's, if valid, or ours
+  std::string_view request_id;      // the client's, if valid, or ours
   std::string_view remote_address;  // of the socket, without port
   bool is_loopback = false;         // the socket's address is loopback
 
@@ -49,7 +49,7 @@ struct Request {
 
 struct Response {
   int status = 200;
-  std::string body;
+  std::string body = {};
   std::string_view content_type = "application/json";  // a literal
   // Further header fields: names are literals, values free of CR and LF.
   std::vector<std::pair<std::string_view, std::string>> headers = {};

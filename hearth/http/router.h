@@ -26,6 +26,7 @@ class Router {
   void add(Method method, std::string_view pattern, Handler handler);
 
   // Sets path and query parameters of `request` and returns its handler, or answers why there is none through `refusal`.
+  // OPTIONS of a path that exists is such an answer: 204 with Allow.
   // `target` is the request target as sent: path and query.
   const Handler* find(std::string_view target, Request& request, Response& refusal) const;
 
@@ -34,7 +35,12 @@ class Router {
 
  private:
   struct Node;
+  struct Captures;
+  template <typename Use>
+  static bool visit(const Node& node, std::string_view rest, Captures& captures, const Use& use);
+  std::string allowed_methods(std::string_view path) const;  // for Allow; empty: no such path
   std::unique_ptr<Node> root_;
+  std::vector<std::pair<Method, std::string>> routes_;
 };
 
 std::string_view method_name(Method method);
