@@ -1,0 +1,65 @@
+#include "hearth/app/dataset/exporter.h"
+
+#include <string>
+
+#include "hearth/app/dataset/data_line.h"
+#include "hearth/app/dataset/stores/rating_export.h"
+#include "hearth/content/stores/content_export.h"
+
+namespace hearth::app::dataset {
+namespace {
+
+// Collects lines and hands them on in large pieces.
+class Output {
+ public:
+  explicit Output(WriteBytes write) : write_(write) {}
+
+  std::string& lines() { return lines_; }
+  Result<void> write_if_large() { return lines_.size() < kExportBytesPerWrite ? Result<void>() : write_all(); }
+  Result<void> write_all() {
+    if (lines_.empty()) return {};
+    auto written = write_(lines_);
+    lines_.clear();
+    return written;
+  }
+
+ private:
+  WriteBytes write_;
+  std::string lines_;
+};
+
+Result<void> export_content(sqlite::Connection& content, Output& output, ExportReport& report) {
+  auto users = content::for_each_user(content, [&](const content::User& user) -> Result<void> {
+    append_user(output.lines(), user);
+    ++report.users;
+    return output.write_if_large();
+  });
+  if (!users) return users;
+  return content::for_each_post(content, [&](const content::Post& post) -> Result<void> {
+    append_post(output.lines(), post);
+    ++report.posts;
+    return output.write_if_large();
+  });
+}
+
+Result<void> export_ratings(sqlite::Connection& ratings, Output& output, ExportReport& report) {
+  return for_each_rating(ratings, [&](const RatingRow& rating) -> Result<void> {
+    append_rating(output.lines(), rating.post, rating.session, rating.created_at);
+    ++report.ratings;
+    return output.write_if_large();
+  });
+}
+
+}  // namespace
+
+Result<ExportReport> export_dataset(sqlite::Connection& content, sqlite::Connection& ratings, WriteBytes write) {
+  Output output(write);
+  ExportReport report;
+  auto exported = content.snapshot([&] { return export_content(content, output, report); });
+  if (exported) exported = ratings.snapshot([&] { return export_ratings(ratings, output, report); });
+  if (exported) exported = output.write_all();
+  if (!exported) return std::unexpected(exported.error());
+  return report;
+}
+
+}  // namespace hearth::app::dataset
