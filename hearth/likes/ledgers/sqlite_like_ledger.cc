@@ -118,7 +118,7 @@ class PostWriter {
 
   void write(std::span<const LikeChanged* const> events) {
     FoundPost before = find_post(connection_, events.front()->post);
-    auto [oldest, newest] = news_of(events, before.version);
+    auto [newest, covered] = news_of(events, before.version);
     if (newest == nullptr) return;
     if (before.id == 0) {
       connection_.statement(kAddPost).run(newest->post);
@@ -126,7 +126,7 @@ class PostWriter {
     }
     write_rows(before.id, events, before.version);
     std::uint32_t likes = newest->likes;
-    if (oldest->previous != before.version) {  // the chain is broken: the rows are the truth
+    if (covered != newest->version - before.version) {  // the chain is broken: the rows are the truth
       likes = count_ratings(connection_, before.id);
       ++applied_.gaps;
     }
@@ -135,15 +135,20 @@ class PostWriter {
   }
 
  private:
-  static std::pair<const LikeChanged*, const LikeChanged*> news_of(std::span<const LikeChanged* const> events, std::uint64_t known) {
-    const LikeChanged* oldest = nullptr;
+  // The newest event that is not known, and how far the unknown ones reach: in an unbroken chain from `known` on, the steps
+  // from `previous` to `version` add up to all the way.
+  struct News {
     const LikeChanged* newest = nullptr;
+    std::uint64_t covered = 0;
+  };
+  static News news_of(std::span<const LikeChanged* const> events, std::uint64_t known) {
+    News news;
     for (const auto* event : events) {
       if (event->version <= known) continue;
-      if (oldest == nullptr || event->version < oldest->version) oldest = event;
-      if (newest == nullptr || event->version > newest->version) newest = event;
+      news.covered += event->version - event->previous;
+      if (news.newest == nullptr || event->version > news.newest->version) news.newest = event;
     }
-    return {oldest, newest};
+    return news;
   }
 
   // Only the last event of each session is written.

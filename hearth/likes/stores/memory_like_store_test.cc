@@ -2,32 +2,32 @@
 
 #include <gtest/gtest.h>
 
+#include "hearth/drivers/sqlite/fault_vfs.h"
 #include "hearth/drivers/sqlite/temporary_folder.h"
+#include "hearth/likes/like_store_conformance.h"
 #include "hearth/likes/test_stack.h"
 
 namespace hearth::likes {
 namespace {
 
-class MemoryLikeStoreTest : public testing::Test {
- protected:
-  sqlite::TemporaryFolder folder;
-  SimulatedClock clock;
+class MemoryStoreUnderTest final : public LikeStoreUnderTest {
+ public:
+  MemoryStoreUnderTest() { restart(); }
+  LikeStore& store() override { return *stack_->store; }
+  void restart() override {
+    stack_.reset();
+    stack_ = std::make_unique<TestStack>(folder_.path(), clock_, TestStack::Options{.vfs = disk_.name()});
+  }
+
+ private:
+  sqlite::TemporaryFolder folder_;
+  sqlite::FaultVfs disk_;  // its syncs cost nothing
+  SimulatedClock clock_;
+  std::unique_ptr<TestStack> stack_;
 };
 
-TEST_F(MemoryLikeStoreTest, ATogglesComesBackAfterARestart) {
-  {
-    TestStack stack(folder.path(), clock);
-    auto liked = stack.toggle("p", "ada");
-    EXPECT_TRUE(liked.is_liked);
-    EXPECT_EQ(liked.likes, 1u);
-    EXPECT_EQ(stack.toggle("p", "bob").likes, 2u);
-    EXPECT_FALSE(stack.toggle("p", "ada").is_liked);
-  }
-  TestStack stack(folder.path(), clock);
-  EXPECT_EQ(stack.view("p", "bob").likes, 1u);
-  EXPECT_TRUE(stack.view("p", "bob").is_liked);
-  EXPECT_FALSE(stack.view("p", "ada").is_liked);
-}
+INSTANTIATE_TEST_SUITE_P(Memory, LikeStoreConformance,
+                         testing::Values(LikeStoreMaker{"memory", [] { return std::make_unique<MemoryStoreUnderTest>(); }}), name_of_maker);
 
 }  // namespace
 }  // namespace hearth::likes

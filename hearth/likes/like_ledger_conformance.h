@@ -1,0 +1,280 @@
+#pragma once
+
+// What every LikeLedger promises (like_ledger.h), as tests.
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <functional>
+#include <memory>
+#include <ostream>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "hearth/likes/like_ledger.h"
+#include "hearth/likes/test_stack.h"
+
+namespace hearth::likes {
+
+// A ledger and what it stands on.
+class LikeLedgerUnderTest {
+ public:
+  virtual ~LikeLedgerUnderTest() = default;
+  virtual LikeLedger& ledger() = 0;
+  virtual void restart() = 0;
+};
+
+struct LikeLedgerMaker {
+  std::string name;
+  std::function<std::unique_ptr<LikeLedgerUnderTest>()> make;  // fresh and empty
+};
+
+inline std::string name_of_ledger(const testing::TestParamInfo<LikeLedgerMaker>& info) {
+  return info.param.name;
+}
+inline void PrintTo(const LikeLedgerMaker& maker, std::ostream* out) {
+  *out << maker.name;
+}
+
+class LikeLedgerConformance : public testing::TestWithParam<LikeLedgerMaker> {
+ protected:
+  // An event that follows the post's last one, as the live store makes them.
+  outbox::LikeChanged event(const std::string& post_id, const std::string& session_id, bool is_liked) {
+    auto& last = last_[post_id];
+    outbox::LikeChanged made{.post = keep(post_id),
+                             .session = keep(session_id),
+                             .version = last.version + 10,
+                             .previous = last.version,
+                             .likes = last.likes + (is_liked ? 1 : -1u),
+                             .is_liked = is_liked,
+                             .at = UtcMicros(std::chrono::microseconds(++micros_))};
+    last = {made.version, made.likes};
+    return made;
+  }
+  AppliedBatch apply(std::vector<outbox::LikeChanged> events) { return must(ledger().apply({std::move(events), {++sequence_, 7}})); }
+
+  LikeLedger& ledger() { return under_test->ledger(); }
+  LedgerPost head(const std::string& post_id) { return must(run(ledger().heads({post_id}))).front(); }
+  std::vector<std::string> sessions(const std::string& post_id) {
+    auto members = must(run(ledger().members(post_id)));
+    EXPECT_EQ(members.head.likes, members.sessions.size());
+    std::ranges::sort(members.sessions);
+    return members.sessions;
+  }
+  std::vector<std::string> likes_of(const std::string& session_id, std::size_t limit = 100, std::vector<TailEvent> tail = {}) {
+    auto likes = must(run(ledger().likes_of(session_id, limit, [tail] { return tail; })));
+    std::vector<std::string> posts;
+    for (const auto& like : likes) posts.push_back(like.post);
+    return posts;
+  }
+  std::vector<AuditedPost> audit(const std::string& after, std::size_t limit) { return must(run(ledger().audit(after, limit))); }
+
+  using Names = std::vector<std::string>;
+  std::unique_ptr<LikeLedgerUnderTest> under_test = GetParam().make();
+
+ private:
+  struct Last {
+    std::uint64_t version = 0;
+    std::uint32_t likes = 0;
+  };
+  std::string_view keep(const std::string& text) { return *kept_.insert(text).first; }
+
+  std::set<std::string> kept_;  // what the events point at
+  std::map<std::string, Last> last_;
+  std::int64_t micros_ = 1'700'000'000'000'000;
+  outbox::Sequence sequence_ = 0;
+};
+
+TEST_P(LikeLedgerConformance, AnEmptyLedgerKnowsNothing) {
+  EXPECT_EQ(head("p").version, 0u);
+  EXPECT_EQ(head("p").likes, 0u);
+  EXPECT_TRUE(sessions("p").empty());
+  EXPECT_TRUE(likes_of("ada").empty());
+  EXPECT_TRUE(audit("", 10).empty());
+  EXPECT_EQ(must(ledger().cursor()).sequence, 0u);
+  EXPECT_EQ(must(ledger().post_count()), 0u);
+}
+
+TEST_P(LikeLedgerConformance, ABatchBringsCountsRowsAndTheCursor) {
+  auto applied = apply({event("p", "ada", true), event("q", "ada", true), event("p", "bob", true)});
+  EXPECT_EQ(applied.posts, 2u);
+  EXPECT_EQ(applied.rows, 3u);
+  EXPECT_EQ(applied.gaps, 0u);
+  EXPECT_EQ(head("p").likes, 2u);
+  EXPECT_EQ(head("p").version, 20u);
+  EXPECT_EQ(sessions("p"), (Names{"ada", "bob"}));
+  EXPECT_EQ(must(ledger().cursor()).sequence, 1u);
+  EXPECT_EQ(must(ledger().cursor()).checksum, 7u);
+  EXPECT_EQ(must(ledger().post_count()), 2u);
+}
+
+TEST_P(LikeLedgerConformance, EverythingIsThereAfterARestart) {
+  apply({event("p", "ada", true)});
+  under_test->restart();
+  EXPECT_EQ(sessions("p"), (Names{"ada"}));
+  EXPECT_EQ(must(ledger().cursor()).sequence, 1u);
+}
+
+TEST_P(LikeLedgerConformance, AReplayChangesNothing) {
+  std::vector<outbox::LikeChanged> first = {event("p", "ada", true), event("p", "bob", true), event("q", "ada", true)};
+  std::vector<outbox::LikeChanged> second = {event("p", "ada", false), event("q", "eve", true)};
+  apply(first);
+  apply(second);
+  auto before = likes_of("ada");
+  // Both again, then only the older one, then both in one.
+  auto both = first;
+  both.insert(both.end(), second.begin(), second.end());
+  for (const auto& replay : {first, second, both, first}) {
+    auto applied = apply(replay);
+    EXPECT_EQ(applied.posts, 0u);
+    EXPECT_EQ(applied.rows, 0u);
+    EXPECT_EQ(applied.gaps, 0u);
+    EXPECT_EQ(sessions("p"), (Names{"bob"}));
+    EXPECT_EQ(sessions("q"), (Names{"ada", "eve"}));
+    EXPECT_EQ(head("p").version, second[0].version);
+    EXPECT_EQ(likes_of("ada"), before);
+  }
+}
+
+TEST_P(LikeLedgerConformance, AReplayWithNewEventsBehindItBringsOnlyThose) {
+  std::vector<outbox::LikeChanged> events = {event("p", "ada", true), event("p", "bob", true)};
+  apply(events);
+  events.push_back(event("p", "ada", false));
+  events.push_back(event("p", "eve", true));
+  auto applied = apply(events);
+  EXPECT_EQ(applied.rows, 2u);
+  EXPECT_EQ(applied.gaps, 0u);
+  EXPECT_EQ(sessions("p"), (Names{"bob", "eve"}));
+}
+
+TEST_P(LikeLedgerConformance, AnOlderVersionNeverOverwritesANewerOne) {
+  auto like = event("p", "ada", true);
+  auto unlike = event("p", "ada", false);
+  apply({unlike});
+  apply({like});
+  EXPECT_EQ(head("p").version, unlike.version);
+  EXPECT_TRUE(sessions("p").empty());
+}
+
+TEST_P(LikeLedgerConformance, ManyChangesOfOneSessionAreOneRow) {
+  std::vector<outbox::LikeChanged> events;
+  for (int i = 0; i < 101; ++i) events.push_back(event("p", "ada", i % 2 == 0));
+  for (int i = 0; i < 100; ++i) events.push_back(event("p", "bob", i % 2 == 0));
+  auto applied = apply(events);
+  EXPECT_EQ(applied.posts, 1u);
+  EXPECT_LE(applied.rows, 2u);
+  EXPECT_EQ(sessions("p"), (Names{"ada"}));
+}
+
+TEST_P(LikeLedgerConformance, AGapInTheChainIsRecounted) {
+  apply({event("p", "ada", true), event("p", "bob", true)});
+  event("p", "eve", true);  // lost
+  auto applied = apply({event("p", "zoe", true)});
+  EXPECT_EQ(applied.gaps, 1u);
+  EXPECT_EQ(head("p").likes, 3u);
+  EXPECT_EQ(sessions("p"), (Names{"ada", "bob", "zoe"}));
+}
+
+TEST_P(LikeLedgerConformance, AGapWithinABatchIsRecountedToo) {
+  auto first = event("p", "ada", true);
+  event("p", "eve", true);  // lost
+  auto applied = apply({first, event("p", "zoe", true)});
+  EXPECT_EQ(applied.gaps, 1u);
+  EXPECT_EQ(head("p").likes, 2u);
+  EXPECT_EQ(sessions("p"), (Names{"ada", "zoe"}));
+}
+
+TEST_P(LikeLedgerConformance, AnEmptyBatchMovesOnlyTheCursor) {
+  apply({event("p", "ada", true)});
+  apply({});
+  EXPECT_EQ(must(ledger().cursor()).sequence, 2u);
+  EXPECT_EQ(sessions("p"), (Names{"ada"}));
+}
+
+TEST_P(LikeLedgerConformance, HeadsAnswerInTheOrderAsked) {
+  apply({event("p", "ada", true), event("q", "ada", true), event("q", "bob", true)});
+  auto heads = must(run(ledger().heads({"q", "unknown", "p", "q"})));
+  ASSERT_EQ(heads.size(), 4u);
+  EXPECT_EQ(heads[0].post, "q");
+  EXPECT_EQ(heads[0].likes, 2u);
+  EXPECT_EQ(heads[1].post, "unknown");
+  EXPECT_EQ(heads[1].version, 0u);
+  EXPECT_EQ(heads[2].likes, 1u);
+  EXPECT_EQ(heads[3].likes, 2u);
+}
+
+TEST_P(LikeLedgerConformance, ASessionsLikesAreNewestFirstAndBounded) {
+  apply({event("a", "ada", true), event("c", "ada", true), event("b", "ada", true), event("x", "bob", true)});
+  EXPECT_EQ(likes_of("ada"), (Names{"b", "c", "a"}));
+  EXPECT_EQ(likes_of("ada", 2), (Names{"b", "c"}));
+  auto at = must(run(ledger().likes_of("bob", 1, [] { return std::vector<TailEvent>(); }))).front().at;
+  EXPECT_EQ(at.time_since_epoch().count(), 1'700'000'000'000'004);
+}
+
+TEST_P(LikeLedgerConformance, ASessionsLikesIncludeTheTail) {
+  apply({event("a", "ada", true), event("b", "ada", true), event("c", "ada", true)});  // at cursor 1
+  auto at = [](int micros) { return UtcMicros(std::chrono::microseconds(1'700'000'000'000'100 + micros)); };
+  std::vector<TailEvent> tail = {
+      {.sequence = 1, .post = "c", .is_liked = false, .at = at(0)},  // the ledger is behind this already
+      {.sequence = 2, .post = "b", .is_liked = false, .at = at(1)}, {.sequence = 3, .post = "d", .is_liked = true, .at = at(2)},
+      {.sequence = 3, .post = "e", .is_liked = true, .at = at(3)},  {.sequence = 4, .post = "d", .is_liked = false, .at = at(4)},
+      {.sequence = 5, .post = "a", .is_liked = false, .at = at(5)}, {.sequence = 6, .post = "a", .is_liked = true, .at = at(6)}};
+  EXPECT_EQ(likes_of("ada", 100, tail), (Names{"a", "e", "c"}));
+  EXPECT_EQ(likes_of("ada", 1, tail), (Names{"a"}));
+}
+
+TEST_P(LikeLedgerConformance, UnlikesInTheTailMakeRoomForOlderLikes) {
+  apply({event("a", "ada", true), event("b", "ada", true), event("c", "ada", true)});
+  std::vector<TailEvent> tail = {{.sequence = 2, .post = "c", .is_liked = false, .at = {}},
+                                 {.sequence = 3, .post = "b", .is_liked = false, .at = {}}};
+  EXPECT_EQ(likes_of("ada", 1, tail), (Names{"a"}));
+}
+
+TEST_P(LikeLedgerConformance, AFailedTailFailsTheList) {
+  auto likes = run(ledger().likes_of("ada", 10, [] { return Result<std::vector<TailEvent>>(fail(ErrorCode::kUnavailable, "no tail")); }));
+  ASSERT_FALSE(likes);
+  EXPECT_EQ(likes.error().code, ErrorCode::kUnavailable);
+}
+
+TEST_P(LikeLedgerConformance, AuditPagesInTheOrderOfIds) {
+  apply({event("b", "ada", true), event("c", "ada", true), event("a", "ada", true), event("a", "bob", true), event("d", "ada", true)});
+  auto page = audit("", 3);
+  ASSERT_EQ(page.size(), 3u);
+  EXPECT_EQ(page[0].head.post, "a");
+  EXPECT_EQ(page[0].head.likes, 2u);
+  EXPECT_EQ(page[0].rows, 2u);
+  EXPECT_EQ(page[2].head.post, "c");
+  page = audit("c", 3);
+  ASSERT_EQ(page.size(), 1u);
+  EXPECT_EQ(page[0].head.post, "d");
+  EXPECT_TRUE(audit("d", 3).empty());
+}
+
+TEST_P(LikeLedgerConformance, ARepairMakesThePostExactlyThis) {
+  apply({event("p", "ada", true), event("p", "bob", true)});
+  ASSERT_TRUE(must(run(ledger().repair(head("p"), {"bob", "eve"}, 500))));
+  EXPECT_EQ(sessions("p"), (Names{"bob", "eve"}));
+  EXPECT_EQ(head("p").version, 500u);
+  EXPECT_EQ(head("p").likes, 2u);
+  auto bobs = must(run(ledger().likes_of("bob", 1, [] { return std::vector<TailEvent>(); })));
+  EXPECT_EQ(bobs.front().at.time_since_epoch().count(), 1'700'000'000'000'002) << "a row that stays keeps its time";
+  EXPECT_TRUE(likes_of("ada").empty());
+}
+
+TEST_P(LikeLedgerConformance, ARepairOfAnotherVersionIsRefused) {
+  apply({event("p", "ada", true)});
+  LedgerPost seen = head("p");
+  apply({event("p", "bob", true)});
+  EXPECT_FALSE(must(run(ledger().repair(seen, {}, 500))));
+  EXPECT_EQ(sessions("p"), (Names{"ada", "bob"}));
+  EXPECT_EQ(head("p").version, 20u);
+}
+
+TEST_P(LikeLedgerConformance, ARepairCanMakeAnUnknownPost) {
+  ASSERT_TRUE(must(run(ledger().repair({.post = "p"}, {"ada"}, 500))));
+  EXPECT_EQ(sessions("p"), (Names{"ada"}));
+  EXPECT_FALSE(must(run(ledger().repair({.post = "p"}, {}, 600)))) << "it is known now";
+}
+
+}  // namespace hearth::likes
