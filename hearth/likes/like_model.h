@@ -6,6 +6,7 @@
 
 #include <cstdint>
 #include <map>
+#include <random>
 #include <set>
 #include <string>
 #include <vector>
@@ -13,6 +14,12 @@
 #include "hearth/likes/test_stack.h"
 
 namespace hearth::likes {
+
+// Another one each time; to repeat a run, give the seed that it printed as --gtest_random_seed.
+inline std::uint64_t fresh_seed() {
+  int wanted = testing::UnitTest::GetInstance()->random_seed();
+  return wanted != 0 ? static_cast<std::uint64_t>(wanted) : std::random_device()() % 100'000;
+}
 
 struct ModelPost {
   std::set<std::string> sessions;

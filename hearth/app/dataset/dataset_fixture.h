@@ -22,7 +22,7 @@ class DataFolder {
         pages(*database),
         likes(folder_.path(), clock) {}
 
-  ImportTarget target() { return {store, pages, *likes.store}; }
+  ImportTarget target() { return {store, pages, likes.store.get()}; }
 
   // Imports `text` in pieces of `piece` bytes.
   ImportReport import(const std::string& text, ImportMode mode = ImportMode::kImport, std::size_t piece = 1u << 20) {

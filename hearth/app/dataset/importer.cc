@@ -132,7 +132,7 @@ Task<Result<void>> Importer::import_ratings() {
     for (const auto& [line, rating] : ratings_) {
       changes.push_back({.post = rating.post, .session = rating.session, .action = likes::LikeAction::kLike, .at = rating.at});
     }
-    auto outcomes = co_await target_.likes.change_all(std::move(changes));
+    auto outcomes = co_await target_.likes->change_all(std::move(changes));
     Error unavailable;
     // What remains is asked for again. That is safe: a like that did take effect is found to be there.
     if (count_ratings(outcomes, unavailable) > 0) attempts = 0;

@@ -64,7 +64,7 @@ struct ImportReport {
 struct ImportTarget {
   content::SqliteContentStore& content;
   content::SqliteContentPages& pages;
-  likes::LikeStore& likes;
+  likes::LikeStore* likes;  // null only when checking
 };
 
 enum class ImportMode : std::uint8_t { kImport, kCheck };

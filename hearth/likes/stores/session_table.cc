@@ -1,7 +1,9 @@
 #include "hearth/likes/stores/session_table.h"
 
+#include <bit>
 #include <cstring>
 #include <memory>
+#include <set>
 
 #include "hearth/base/assert.h"
 #include "hearth/base/hash.h"
@@ -79,38 +81,95 @@ struct SessionTable::Entry {
   char data[16];
 };
 
+// Entries that come and go together with their memory.
+struct SessionTable::Chunk {
+  static constexpr std::uint32_t kEntries = 64;
+  static constexpr std::uint64_t kFull = ~std::uint64_t{0};
+
+  std::uint64_t taken = 0;  // a bit for each entry
+  Entry entries[kEntries];
+};
+
 struct SessionTable::Shard {
-  // The set holds indexes of entries and is searched by name.
+  using Chunks = std::vector<std::unique_ptr<Chunk>>;
+  static Entry& entry_at(const Chunks& chunks, std::uint32_t place) {
+    return chunks[place / Chunk::kEntries]->entries[place % Chunk::kEntries];
+  }
+
+  // The set holds places of entries and is searched by name.
   struct Hash {
     using is_transparent = void;
     using is_avalanching = void;
-    std::size_t operator()(std::uint32_t place) const { return hash64((*names)[place].bytes()); }
+    std::size_t operator()(std::uint32_t place) const { return hash64(entry_at(*chunks, place).bytes()); }
     std::size_t operator()(const Name& name) const { return name.hash(); }
-    const std::deque<Entry>* names;
+    const Chunks* chunks;
   };
   struct Equal {
     using is_transparent = void;
     bool operator()(std::uint32_t a, std::uint32_t b) const { return a == b; }
     bool operator()(const Name& name, std::uint32_t place) const { return (*this)(place, name); }
     bool operator()(std::uint32_t place, const Name& name) const {
-      const Entry& entry = (*names)[place];
+      const Entry& entry = entry_at(*chunks, place);
       return (entry.form() == Entry::kUuid) == name.is_uuid && entry.bytes() == name.bytes();
     }
-    const std::deque<Entry>* names;
+    const Chunks* chunks;
   };
   using Index = boost::unordered_flat_set<std::uint32_t, Hash, Equal>;
 
+  Shard() = default;
+  Shard(const Shard&) = delete;  // the index points at the chunks
   ~Shard() {
-    for (auto& entry : *entries) entry.clear();
+    for (std::uint32_t place : index) entry(place).clear();
   }
 
-  std::unique_ptr<std::mutex> mutex = std::make_unique<std::mutex>();
-  std::unique_ptr<std::deque<Entry>> entries = std::make_unique<std::deque<Entry>>();
-  std::vector<std::uint32_t> free;
-  Index index{0, Hash{entries.get()}, Equal{entries.get()}};
+  Entry& entry(std::uint32_t place) const { return entry_at(chunks, place); }
+  std::uint32_t take_place();
+  void give_back(std::uint32_t place);
+  std::uint64_t bytes() const {
+    constexpr std::uint64_t kHeapOverhead = 16;
+    constexpr std::uint64_t kSetNode = 48;
+    return chunks_held * (sizeof(Chunk) + kHeapOverhead) + chunks.capacity() * sizeof(Chunks::value_type) + with_room.size() * kSetNode +
+           index.bucket_count() * 16 / 15 * 5;
+  }
 
-  std::uint64_t bytes() const { return entries->size() * sizeof(Entry) + index.bucket_count() * 16 / 15 * 5 + free.capacity() * 4; }
+  mutable std::mutex mutex;
+  Chunks chunks;                      // null where no entry is taken
+  std::set<std::uint32_t> with_room;  // numbers of chunks with an entry that is not taken
+  std::uint64_t chunks_held = 0;
+  Index index{0, Hash{&chunks}, Equal{&chunks}};
 };
+
+// The first chunk with room, so that the last ones run empty and their memory goes.
+std::uint32_t SessionTable::Shard::take_place() {
+  if (with_room.empty()) {
+    HEARTH_ASSERT(chunks.size() < (1u << (32 - kShardBits)) / Chunk::kEntries - 1);
+    with_room.insert(static_cast<std::uint32_t>(chunks.size()));
+    chunks.emplace_back();
+  }
+  std::uint32_t number = *with_room.begin();
+  auto& chunk = chunks[number];
+  if (!chunk) {
+    chunk = std::make_unique<Chunk>();
+    ++chunks_held;
+  }
+  auto place = static_cast<std::uint32_t>(std::countr_one(chunk->taken));
+  chunk->taken |= std::uint64_t{1} << place;
+  if (chunk->taken == Chunk::kFull) with_room.erase(with_room.begin());
+  return number * Chunk::kEntries + place;
+}
+
+void SessionTable::Shard::give_back(std::uint32_t place) {
+  std::uint32_t number = place / Chunk::kEntries;
+  auto& chunk = chunks[number];
+  if (chunk->taken == Chunk::kFull) with_room.insert(number);
+  chunk->taken &= ~(std::uint64_t{1} << place % Chunk::kEntries);
+  if (chunk->taken != 0) return;
+  chunk.reset();
+  --chunks_held;
+  if (chunks_held > 0) return;
+  with_room.clear();
+  chunks = Chunks();
+}
 
 SessionTable::SessionTable() : shards_(kShards) {}
 SessionTable::~SessionTable() = default;
@@ -126,53 +185,46 @@ SessionNumber SessionTable::take(std::string_view session, bool make) {
   Name name(session);
   std::size_t shard_number = (name.hash() >> 16) % kShards;  // bits that the index does not use
   Shard& shard = shards_[shard_number];
-  std::lock_guard lock(*shard.mutex);
-  auto& entries = *shard.entries;
+  std::lock_guard lock(shard.mutex);
 
   auto found = shard.index.find(name);
-  std::uint32_t index = 0;
+  std::uint32_t place = 0;
   if (found != shard.index.end()) {
-    index = *found;
+    place = *found;
   } else {
     if (!make) return 0;
     std::uint64_t before = shard.bytes();
-    if (shard.free.empty()) {
-      index = static_cast<std::uint32_t>(entries.size());
-      HEARTH_ASSERT(index < (1u << (32 - kShardBits)) - 1);
-      entries.emplace_back();
-    } else {
-      index = shard.free.back();
-      shard.free.pop_back();
-    }
-    entries[index].set(name);
-    shard.index.insert(index);
-    bytes_ += shard.bytes() - before + entries[index].heap_bytes();
+    place = shard.take_place();
+    shard.entry(place).set(name);
+    shard.index.insert(place);
+    bytes_ += shard.bytes() - before + shard.entry(place).heap_bytes();
     ++size_;
   }
-  ++entries[index].word;
-  return static_cast<SessionNumber>((index + 1) << kShardBits | shard_number);
+  ++shard.entry(place).word;
+  return static_cast<SessionNumber>((place + 1) << kShardBits | shard_number);
 }
 
 void SessionTable::release(SessionNumber number) {
   Shard& shard = shards_[number % kShards];
-  std::uint32_t index = (number >> kShardBits) - 1;
-  std::lock_guard lock(*shard.mutex);
-  Entry& entry = (*shard.entries)[index];
+  std::uint32_t place = (number >> kShardBits) - 1;
+  std::lock_guard lock(shard.mutex);
+  Entry& entry = shard.entry(place);
   HEARTH_ASSERT(entry.references() > 0);
   if (--entry.word; entry.references() > 0) return;
   std::uint64_t before = shard.bytes();
-  shard.index.erase(shard.index.find(index));
+  shard.index.erase(shard.index.find(place));
+  if (shard.index.size() * 8 < shard.index.bucket_count()) shard.index.rehash(0);
   bytes_ -= entry.heap_bytes();
   entry.clear();
-  shard.free.push_back(index);
+  shard.give_back(place);
   bytes_ += shard.bytes() - before;
   --size_;
 }
 
 std::string SessionTable::name(SessionNumber number) const {
   const Shard& shard = shards_[number % kShards];
-  std::lock_guard lock(*shard.mutex);
-  const Entry& entry = (*shard.entries)[(number >> kShardBits) - 1];
+  std::lock_guard lock(shard.mutex);
+  const Entry& entry = shard.entry((number >> kShardBits) - 1);
   return entry.form() == Entry::kUuid ? unpack_uuid(entry.bytes()) : std::string(entry.bytes());
 }
 

@@ -5,13 +5,13 @@
 // A number is counted: acquire() and find() take a reference, release() gives it back, and a number without references is
 // used again. Whoever compares numbers must hold a reference, or the number may mean another session by then.
 //
-// About 28 bytes a session (UUIDs; others up to 15 bytes alike, longer ones more). Thread-safe.
+// About 28 bytes a session (UUIDs; others up to 15 bytes alike, longer ones more), given back when many are released.
+// Thread-safe.
 
 #include <array>
 #include <atomic>
 #include <boost/unordered/unordered_flat_set.hpp>
 #include <cstdint>
-#include <deque>
 #include <mutex>
 #include <string>
 #include <string_view>
@@ -41,6 +41,7 @@ class SessionTable {
  private:
   struct Name;   // a session's name in its compact form
   struct Entry;  // a name and its references
+  struct Chunk;
   struct Shard;
   static constexpr std::size_t kShardBits = 6;
   static constexpr std::size_t kShards = 1u << kShardBits;

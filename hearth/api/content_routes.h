@@ -1,0 +1,28 @@
+#pragma once
+
+// API.md "Content, feeds, follows", as far as pages need it: users, posts, the timeline, a user's posts, the rank.
+// Every `likes` is the live count.
+
+#include <functional>
+
+#include "hearth/api/routes.h"
+#include "hearth/base/clock.h"
+#include "hearth/content/stores/sqlite_content_pages.h"
+#include "hearth/content/stores/sqlite_content_store.h"
+#include "hearth/content/stores/sqlite_rank.h"
+#include "hearth/likes/like_service.h"
+
+namespace hearth::api {
+
+struct ContentApi {
+  content::SqliteContentStore& store;
+  content::SqliteContentPages& pages;
+  content::SqliteRank& rank;
+  likes::LikeService& likes;
+  const Clock& clock;
+};
+
+// `api` outlives the router.
+void add_content_routes(Routes& routes, ContentApi& api);
+
+}  // namespace hearth::api

@@ -1,0 +1,41 @@
+#include "hearth/api/routes.h"
+
+#include <algorithm>
+#include <cctype>
+#include <utility>
+
+namespace hearth::api {
+namespace {
+
+Task<http::Response> answer(http::Response response) {
+  co_return response;
+}
+
+bool equals_ignoring_case(std::string_view a, std::string_view b) {
+  return std::ranges::equal(a, b, [](unsigned char x, unsigned char y) { return std::tolower(x) == std::tolower(y); });
+}
+
+// The media type alone counts: "application/json; charset=utf-8" is JSON. A body without any type is taken as the right one.
+bool is_media_type(std::string_view content_type, std::string_view wanted) {
+  auto type = content_type.substr(0, content_type.find(';'));
+  while (type.ends_with(' ') || type.ends_with('\t')) type.remove_suffix(1);
+  return type.empty() || equals_ignoring_case(type, wanted);
+}
+
+}  // namespace
+
+void Routes::add(http::Method method, std::string_view pattern, auth::Access access, ApiHandler handler, std::string_view media_type) {
+  // Not a coroutine itself: what passes goes straight to the handler.
+  router_.add(method, pattern, [this, access, media_type, handler = std::move(handler)](http::Request& request) -> Task<http::Response> {
+    auto caller = authenticator_.identify(request.authorization, request.is_loopback);
+    if (!caller) return answer(http::problem(caller.error()));
+    if (auto allowed = auth::check(*caller, access, has_public_reads_); !allowed) return answer(http::problem(allowed.error()));
+    if (!request.body.empty() && !is_media_type(request.content_type, media_type)) {
+      return answer(
+          http::problem({ErrorCode::kUnsupportedMediaType, "send the body as Content-Type: " + std::string(media_type), "Content-Type"}));
+    }
+    return handler(request, *std::move(caller));
+  });
+}
+
+}  // namespace hearth::api

@@ -1,0 +1,255 @@
+// import, export and generate: data in and out, in the format of docs/data-format.md.
+
+#include <unistd.h>
+
+#include <cstdio>
+#include <fstream>
+#include <functional>
+#include <iostream>
+#include <memory>
+
+#include "hearth/app/commands/command_line.h"
+#include "hearth/app/commands/running_server.h"
+#include "hearth/app/dataset/dataset_routes.h"
+#include "hearth/app/dataset/exporter.h"
+#include "hearth/app/dataset/generator.h"
+#include "hearth/app/dataset/importer.h"
+#include "hearth/app/wiring.h"
+#include "hearth/base/run_to_end.h"
+#include "hearth/content/stores/content_database.h"
+
+namespace hearth::app {
+namespace {
+
+constexpr std::size_t kPieceBytes = 768 * 1024;  // below what a server takes as a body
+
+int report(const Error& error) {
+  complain("hearth: " + error.message);
+  return kFailed;
+}
+
+// Gives the input in pieces of whole lines. A line longer than a piece is given whole.
+class LineReader {
+ public:
+  explicit LineReader(std::istream& input) : input_(input) {}
+
+  // Empty at the end.
+  std::string next() {
+    std::string piece = std::exchange(rest_, {});
+    while (input_) {
+      std::size_t size = piece.size();
+      piece.resize(size + kPieceBytes);
+      input_.read(piece.data() + size, kPieceBytes);
+      piece.resize(size + static_cast<std::size_t>(input_.gcount()));
+      auto end = piece.rfind('\n');
+      if (end == piece.npos || !input_) continue;
+      rest_ = piece.substr(end + 1);
+      piece.resize(end + 1);
+      break;
+    }
+    bytes_ += piece.size();
+    return piece;
+  }
+  std::uint64_t bytes() const { return bytes_; }
+
+ private:
+  std::istream& input_;
+  std::string rest_;
+  std::uint64_t bytes_ = 0;
+};
+
+// A line that is drawn again and again, on a terminal only.
+class ProgressBar {
+ public:
+  ProgressBar(const char* what, std::uint64_t bytes_total)
+      : what_(what), bytes_total_(bytes_total), is_shown_(isatty(STDERR_FILENO) != 0) {}
+  ~ProgressBar() {
+    if (is_shown_) std::fprintf(stderr, "\n");
+  }
+  void show(std::uint64_t bytes, std::uint64_t lines) const {
+    if (!is_shown_) return;
+    constexpr int kWidth = 30;
+    double share = bytes_total_ == 0 ? 1.0 : static_cast<double>(bytes) / static_cast<double>(bytes_total_);
+    std::string bar(static_cast<std::size_t>(share * kWidth), '#');
+    std::fprintf(stderr, "\r%s [%-*s] %3.0f %%  %llu lines", what_, kWidth, bar.c_str(), share * 100,
+                 static_cast<unsigned long long>(lines));
+  }
+
+ private:
+  const char* what_;
+  const std::uint64_t bytes_total_;
+  const bool is_shown_;
+};
+
+void add_up(dataset::ImportReport& total, dataset::ImportReport part) {
+  total.lines += part.lines;
+  total.users += part.users;
+  total.posts += part.posts;
+  total.ratings += part.ratings;
+  total.unchanged += part.unchanged;
+  total.bad_total += part.bad_total;
+  for (auto& bad : part.bad) {
+    if (total.bad.size() < dataset::kBadLinesListedMax) total.bad.push_back(std::move(bad));
+  }
+}
+
+// Reads the whole file through an importer of this process.
+Result<dataset::ImportReport> read_file(const std::string& path, dataset::ImportTarget target, dataset::ImportMode mode) {
+  std::ifstream file(path, std::ios::binary);
+  LineReader reader(file);
+  ProgressBar progress(mode == dataset::ImportMode::kCheck ? "checking" : "importing", std::filesystem::file_size(path));
+  dataset::Importer importer(target, {.mode = mode});
+  for (auto piece = reader.next(); !piece.empty(); piece = reader.next()) {
+    if (auto fed = run_to_end(importer.feed(std::move(piece))); !fed) return std::unexpected(fed.error());
+    progress.show(reader.bytes(), importer.report().lines);
+  }
+  if (auto finished = run_to_end(importer.finish()); !finished) return std::unexpected(finished.error());
+  return importer.report();
+}
+
+// Sends the file to the server that holds the folder, piece by piece.
+Result<dataset::ImportReport> send_file(const std::string& path, const RunningServer& server) {
+  std::ifstream file(path, std::ios::binary);
+  LineReader reader(file);
+  ProgressBar progress("importing", std::filesystem::file_size(path));
+  dataset::ImportReport total;
+  for (auto piece = reader.next(); !piece.empty(); piece = reader.next()) {
+    auto answer = server.post("/api/admin/import?firstLine=" + std::to_string(total.lines + 1), std::move(piece), "application/x-ndjson");
+    if (!answer) return std::unexpected(answer.error());
+    auto part = dataset::parse_report(*std::move(answer));
+    if (!part) return std::unexpected(part.error());
+    add_up(total, *std::move(part));
+    progress.show(reader.bytes(), total.lines);
+  }
+  return total;
+}
+
+int print_report(const dataset::ImportReport& report, bool as_json, bool was_imported) {
+  if (as_json) {
+    std::printf("%s\n", dataset::to_json(report).c_str());
+  } else {
+    for (const auto& bad : report.bad)
+      std::fprintf(stderr, "line %llu: %s\n", static_cast<unsigned long long>(bad.line), bad.reason.c_str());
+    if (report.bad_total > report.bad.size()) {
+      std::fprintf(stderr, "… and %llu more bad lines\n", static_cast<unsigned long long>(report.bad_total - report.bad.size()));
+    }
+    std::printf("%s %llu lines: %llu users, %llu posts, %llu ratings, %llu unchanged, %llu bad%s\n", was_imported ? "imported" : "checked",
+                static_cast<unsigned long long>(report.lines), static_cast<unsigned long long>(report.users),
+                static_cast<unsigned long long>(report.posts), static_cast<unsigned long long>(report.ratings),
+                static_cast<unsigned long long>(report.unchanged), static_cast<unsigned long long>(report.bad_total),
+                was_imported ? "" : "; nothing was imported");
+  }
+  return report.bad_total == 0 ? kDone : kFailed;
+}
+
+// The check of --strict while another process serves from the folder: it only reads content.
+Result<dataset::ImportReport> check_beside_server(const std::string& path, const Config& config, const Clock& clock) {
+  auto database = content::open_content_database(config.data / "content.db");
+  if (!database) return std::unexpected(database.error());
+  content::SqliteContentStore store(**database, clock, {});
+  content::SqliteContentPages pages(**database);
+  return read_file(path, {store, pages, nullptr}, dataset::ImportMode::kCheck);
+}
+
+Result<dataset::ImportReport> import_into(Hearth& hearth, const std::string& path, dataset::ImportMode mode) {
+  return read_file(path, {hearth.content_store, hearth.pages, &hearth.like_store}, mode);
+}
+
+}  // namespace
+
+int import_data(const Arguments& arguments) {
+  CommandLine command(
+      "import", "Imports users, posts and ratings from NDJSON. Bad lines are reported and skipped. Running it again changes nothing.");
+  std::string path;
+  bool is_strict = false;
+  bool as_json = false;
+  command.options().add_option("FILE", path, "the NDJSON file")->required()->check(CLI::ExistingFile);
+  command.options().add_flag("--strict", is_strict, "check the whole file first, and import nothing if a line is bad");
+  command.options().add_flag("--json", as_json, "print the report as JSON");
+  int status = kDone;
+  auto config = command.load(arguments, status);
+  if (!config) return status;
+
+  SystemClock clock;
+  auto hearth = Hearth::open(*config, clock);
+  auto address = DataFolder::announced(config->data);
+  bool is_served = !hearth && hearth.error().code == ErrorCode::kConflict && address;
+  if (!hearth && !is_served) return report(hearth.error());
+
+  if (is_strict) {
+    auto checked = is_served ? check_beside_server(path, *config, clock) : import_into(**hearth, path, dataset::ImportMode::kCheck);
+    if (!checked) return report(checked.error());
+    if (checked->bad_total > 0) return print_report(*checked, as_json, false);
+  }
+  auto imported = is_served ? send_file(path, RunningServer(*address, config->auth.admin_key))
+                            : import_into(**hearth, path, dataset::ImportMode::kImport);
+  if (!imported) return report(imported.error());
+  if (!is_served) (*hearth)->stop();
+  return print_report(*imported, as_json, true);
+}
+
+int export_data(const Arguments& arguments) {
+  CommandLine command("export", "Writes all users, posts and ratings as NDJSON, to a file or to standard output.");
+  std::string path;
+  command.options().add_option("FILE", path, "the file to write; without it standard output");
+  int status = kDone;
+  auto config = command.load(arguments, status);
+  if (!config) return status;
+
+  // SQL is brought up to date, by us or by the server that holds the folder; then its files are read.
+  SystemClock clock;
+  auto hearth = Hearth::open(*config, clock);
+  auto address = DataFolder::announced(config->data);
+  if (!hearth) {
+    if (hearth.error().code != ErrorCode::kConflict || !address) return report(hearth.error());
+    auto flushed = RunningServer(*address, config->auth.admin_key).post("/api/admin/flush", "", "application/json");
+    if (!flushed) return report(flushed.error());
+  }
+  auto content = sqlite::Connection::open({.path = config->data / "content.db", .read_only = true});
+  if (!content) return report(content.error());
+  auto ratings = sqlite::Connection::open({.path = config->data / "ratings.db", .read_only = true});
+  if (!ratings) return report(ratings.error());
+
+  std::unique_ptr<std::FILE, int (*)(std::FILE*)> file(path.empty() ? nullptr : std::fopen(path.c_str(), "wb"), std::fclose);
+  if (!path.empty() && !file) return report({ErrorCode::kInvalidArgument, "cannot write " + path});
+  std::FILE* out = file ? file.get() : stdout;
+  auto exported = dataset::export_dataset(*content, *ratings, [&](std::string_view bytes) -> Result<void> {
+    if (std::fwrite(bytes.data(), 1, bytes.size(), out) != bytes.size())
+      return fail(ErrorCode::kUnavailable, "the output could not be written");
+    return {};
+  });
+  if (exported && std::fflush(out) != 0) return report({ErrorCode::kUnavailable, "the output could not be written"});
+  if (!exported) return report(exported.error());
+  std::fprintf(stderr, "exported %llu users, %llu posts, %llu ratings\n", static_cast<unsigned long long>(exported->users),
+               static_cast<unsigned long long>(exported->posts), static_cast<unsigned long long>(exported->ratings));
+  return kDone;
+}
+
+int generate_data(const Arguments& arguments) {
+  CLI::App options("Makes NDJSON of skewed popularity for trials and benchmarks; the same options make the same data.", "hearth generate");
+  dataset::GeneratorOptions generator;
+  std::string path;
+  options.add_option("--posts", generator.posts, "how many posts")->required();
+  options.add_option("--sessions", generator.sessions, "how many sessions like them")->required();
+  options.add_option("--likes", generator.likes, "how many likes, each of another (post, session) pair")->required();
+  options.add_option("--seed", generator.seed, "another seed makes other data")->capture_default_str();
+  options.add_flag("--uuid-posts", generator.uuid_post_ids, "UUIDs as ids of posts");
+  options.add_option("--out", path, "the file to write; without it standard output");
+  try {
+    options.parse(std::vector<std::string>(arguments.rbegin(), arguments.rend()));  // CLI11 takes them from the back
+  } catch (const CLI::ParseError& error) {
+    return options.exit(error) == 0 ? kDone : kWrongArguments;
+  }
+  std::unique_ptr<std::FILE, int (*)(std::FILE*)> file(path.empty() ? nullptr : std::fopen(path.c_str(), "wb"), std::fclose);
+  if (!path.empty() && !file) return report({ErrorCode::kInvalidArgument, "cannot write " + path});
+  std::FILE* out = file ? file.get() : stdout;
+  auto generated = dataset::generate(generator, [&](std::string_view bytes) -> Result<void> {
+    if (std::fwrite(bytes.data(), 1, bytes.size(), out) != bytes.size())
+      return fail(ErrorCode::kUnavailable, "the output could not be written");
+    return {};
+  });
+  if (!generated) return report(generated.error());
+  return std::fflush(out) == 0 ? kDone : report({ErrorCode::kUnavailable, "the output could not be written"});
+}
+
+}  // namespace hearth::app
