@@ -143,8 +143,19 @@ TEST(Importer, CheckingFindsTheSameBadLinesAndWritesNothing) {
   EXPECT_EQ(checked.bad, folder.import(kMixed).bad);
 }
 
-// Users who take, swap and give up few names, and posts by some who may not be there: whatever comes, checking foresees
-// what importing finds, also on top of what an earlier import left.
+TEST(Importer, ANameThatWasGivenUpIsFreeFromThenOn) {
+  DataFolder folder;
+  folder.import(user_line("u1", "ann"));
+  std::string text = user_line("u2", "ann") +  // bad: still u1's
+                     user_line("u1", "ben") + user_line("u2", "Ann") + user_line("u1", "cat") + user_line("u3", "BEN") +
+                     user_line("u1", "ben");  // bad: u3's by now
+  auto checked = folder.import(text, ImportMode::kCheck);
+  EXPECT_EQ(bad_lines(checked), (std::vector<std::uint64_t>{1, 6}));
+  EXPECT_EQ(folder.import(text).bad, checked.bad);
+}
+
+// Users who take, swap and give up names that are hardly enough for all, and posts by some who may not be there: whatever comes, checking
+// foresees what importing finds, also on top of what an earlier import left.
 TEST(Importer, CheckingForeseesWhatImportingFinds) {
   std::mt19937_64 random(5);
   DataFolder folder;
@@ -153,11 +164,12 @@ TEST(Importer, CheckingForeseesWhatImportingFinds) {
   for (int round = 0; round < 40; ++round) {
     std::string text;
     for (int i = 0; i < 25; ++i) {
-      std::string user = "u" + std::to_string(random() % 6) + (random() % 5 == 0 ? std::to_string(round) : "");
+      std::string user = "u" + std::to_string(random() % 6);
       if (random() % 2) {
-        text += user_line(user, pick({"ann", "ANN", "ben", "Ben", "cat", "dan", "José", "JOSÉ"}));
+        text += user_line(
+            user, pick({"ann", "ANN", "ben", "Ben", "cat", "dan", "José", "JOSÉ", "eli", "fay", "gus", "hal", "ivy", "joy", "kim"}));
       } else {
-        text += post_line("p" + std::to_string(random() % 10), user);
+        text += post_line("p" + std::to_string(random() % 10), random() % 5 == 0 ? "stranger" : user);
       }
     }
     auto checked = folder.import(text, ImportMode::kCheck);
