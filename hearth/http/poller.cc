@@ -37,6 +37,7 @@ void Poller::stop() {
 }
 
 void Poller::wait() {
+  if (is_stopped_) return;  // stop() was called by a Pollable
   epoll_.async_wait(boost::asio::posix::descriptor_base::wait_read, [this](const boost::system::error_code& error) {
     if (error) return;
     dispatch();

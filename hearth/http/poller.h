@@ -42,6 +42,7 @@ class Poller {
   void dispatch();
 
   boost::asio::posix::basic_stream_descriptor<Executor> epoll_;
+  bool is_stopped_ = false;
 };
 
 // Where one coroutine waits until it is called. Belongs to the thread of the coroutine's io_context.

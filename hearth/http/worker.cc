@@ -128,7 +128,7 @@ void Worker::schedule_sweep() {
   sweep_timer_.async_wait([this](const boost::system::error_code& error) {
     if (error) return;
     sweep();
-    schedule_sweep();
+    if (!is_finished_) schedule_sweep();
   });
 }
 
@@ -167,6 +167,7 @@ void Worker::give_up() {
 
 void Worker::finish_if_empty() {
   if (!is_stopping_ || has_given_up_ || !connections_.empty()) return;
+  is_finished_ = true;
   sweep_timer_.cancel();
   grace_timer_.cancel();
   poller_.stop();

@@ -84,6 +84,7 @@ class Worker final : private Pollable {
   std::uint64_t id_state_;
   bool is_listening_ = false;
   bool is_stopping_ = false;
+  bool is_finished_ = false;   // nothing is left that must run
   bool has_given_up_ = false;  // connections are left whose handlers never returned
 
   boost::asio::io_context context_{1};
