@@ -21,6 +21,10 @@ int hex_value(char c) {
 
 // False: an escape is broken.
 bool percent_decode(std::string_view text, bool plus_is_space, std::string& decoded) {
+  if (text.find_first_of(plus_is_space ? "%+" : "%") == std::string_view::npos) {
+    decoded = text;
+    return true;
+  }
   decoded.clear();
   for (std::size_t i = 0; i < text.size(); ++i) {
     char c = text[i];
