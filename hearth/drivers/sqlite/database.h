@@ -80,6 +80,8 @@ class Database {
   class JobOf;
   template <typename Handler>
   struct Resume;
+  template <typename Answer>
+  struct Fulfil;
   class Impl;
 
   explicit Database(std::unique_ptr<Impl> impl);
@@ -126,6 +128,14 @@ struct Database::Resume {
   }
 };
 
+// Wakes a thread that blocks.
+template <typename Answer>
+struct Database::Fulfil {
+  std::promise<Answer> promise;
+
+  void operator()(Answer answer) { promise.set_value(std::move(answer)); }
+};
+
 template <typename Work>
 auto Database::when_done(Kind kind, Work work) {
   using Answer = std::invoke_result_t<Work, Connection&>;
@@ -140,10 +150,9 @@ auto Database::when_done(Kind kind, Work work) {
 template <typename Work>
 auto Database::block_until_done(Kind kind, Work work) {
   using Answer = std::invoke_result_t<Work, Connection&>;
-  std::promise<Answer> promise;
-  auto answer = promise.get_future();
-  auto deliver = [promise = std::move(promise)](Answer made) mutable { promise.set_value(std::move(made)); };
-  submit(kind, std::make_unique<JobOf<Work, decltype(deliver)>>(std::move(work), std::move(deliver)));
+  Fulfil<Answer> fulfil;
+  auto answer = fulfil.promise.get_future();
+  submit(kind, std::make_unique<JobOf<Work, Fulfil<Answer>>>(std::move(work), std::move(fulfil)));
   return answer.get();
 }
 

@@ -259,6 +259,20 @@ TEST_F(DatabaseTest, ACommitThatFailsFailsAllItsWritesAndTheNextSucceeds) {
   EXPECT_TRUE(database_->write_blocking(adding("a")));
 }
 
+TEST_F(DatabaseTest, AWriteWhoseTransactionCannotEvenBeginFails) {
+  {
+    Connection other = Connection::open({.path = folder_.path() / "a.db", .vfs = disk_.name()}).value();
+    ASSERT_TRUE(add_thing(other, "a"));  // so that the writer has to read before it begins
+  }
+  disk_.cut();
+  auto failed = database_->write_blocking(adding("b"));
+  ASSERT_FALSE(failed);
+  EXPECT_EQ(failed.error().code, ErrorCode::kUnavailable);
+  EXPECT_NE(failed.error().message.find("BEGIN"), std::string::npos) << failed.error().message;
+  disk_.thaw();
+  EXPECT_TRUE(database_->write_blocking(adding("b")));
+}
+
 TEST_F(DatabaseTest, AFullDiskRefusesWritesAndKeepsReadingUntilThereIsRoom) {
   ASSERT_TRUE(database_->write_blocking(adding("a")));
   disk_.inject({.kind = FaultKind::kDiskFull, .is_lasting = true});
