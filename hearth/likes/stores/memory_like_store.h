@@ -12,6 +12,7 @@
 // After a failed commit the posts it touched are dropped; they are loaded again once the journal accepts changes and the
 // ledger has everything that is durable.
 
+#include <algorithm>
 #include <array>
 #include <atomic>
 #include <boost/unordered/unordered_flat_map.hpp>
@@ -140,7 +141,8 @@ class MemoryLikeStore final : public LikeStore, public outbox::JournalListener {
   void erase(Shard& shard, Posts::iterator post, std::vector<std::unique_ptr<Members>>& released);
   void release_all(std::vector<std::unique_ptr<Members>> released);
   bool is_over(std::uint64_t limit) const { return bytes_ + sessions_.bytes() > limit; }
-  std::uint64_t hard_limit() const { return options_.memory_limit + options_.memory_limit / 8; }
+  // Nothing more is loaded above it. Leaves room to load even where the limit is very low.
+  std::uint64_t hard_limit() const { return options_.memory_limit + std::max<std::uint64_t>(options_.memory_limit / 8, 1u << 20); }
 
   outbox::Journal& journal_;
   LikeLedger& ledger_;
