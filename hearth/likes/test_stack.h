@@ -8,6 +8,7 @@
 #include <deque>
 #include <exception>
 #include <filesystem>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <stdexcept>
@@ -58,6 +59,11 @@ class Loops {
       }
     }
   }
+  // The same until `is_done`, which another thread's work brings about.
+  template <typename Question>
+  void poll_until(Question is_done) {
+    for (poll(); !is_done(); poll()) std::this_thread::yield();
+  }
 
  private:
   std::deque<boost::asio::io_context> loops_;
@@ -67,6 +73,7 @@ class Loops {
 template <typename T>
 struct Started {
   std::optional<T> answer;
+  bool is_answered() const { return answer.has_value(); }
 };
 
 template <typename T>
@@ -109,6 +116,8 @@ class TestStack {
     outbox::Durability durability = outbox::Durability::kCommit;
     std::uint64_t outbox_bytes_max = 256u << 20;
     MemoryLikeStoreOptions store = {};
+    // What the store is given for its ledger, if not the ledger itself.
+    std::function<std::unique_ptr<LikeLedger>(LikeLedger&)> wrap_ledger = {};
   };
 
   TestStack(const std::filesystem::path& folder, const Clock& clock, Options options) : TestStack(Opened{}, folder, clock, options) {
@@ -150,6 +159,7 @@ class TestStack {
 
   std::unique_ptr<outbox::Journal> journal;
   std::unique_ptr<SqliteLikeLedger> ledger;
+  std::unique_ptr<LikeLedger> wrapped_ledger;  // may be null
   std::unique_ptr<LikeFlusher> flusher;
   std::unique_ptr<MemoryLikeStore> store;
 
@@ -164,7 +174,9 @@ class TestStack {
                                           .retry_first = std::chrono::milliseconds(1)}));
     ledger = must(SqliteLikeLedger::open(folder / "ratings.db", options.vfs));
     flusher = std::make_unique<LikeFlusher>(*journal, *ledger);
-    store = std::make_unique<MemoryLikeStore>(*journal, *ledger, clock, options.store);
+    if (options.wrap_ledger) wrapped_ledger = options.wrap_ledger(*ledger);
+    LikeLedger& seen = wrapped_ledger ? *wrapped_ledger : *ledger;
+    store = std::make_unique<MemoryLikeStore>(*journal, seen, clock, options.store);
   }
 };
 

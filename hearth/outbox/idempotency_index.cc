@@ -46,7 +46,7 @@ void IdempotencyIndex::erase_where(Predicate predicate) {
 }
 
 void IdempotencyIndex::prune(UtcMicros before) {
-  erase_where([&](const KeyedAnswer& answer) { return answer.at < before; });
+  erase_where([&](const KeyedAnswer& answer) { return answer.at <= before; });
 }
 
 void IdempotencyIndex::forget_from(Sequence first) {

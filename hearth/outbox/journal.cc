@@ -72,11 +72,11 @@ Result<void> decode_records(std::string_view blob, std::vector<IdempotencyRecord
 constexpr char kInsertBatch[] = "INSERT INTO journal (sequence, events) VALUES (?1, ?2)";
 constexpr char kInsertRecords[] = "INSERT INTO idempotency_records (sequence, at, records) VALUES (?1, ?2, ?3)";
 constexpr char kDeletePassed[] = "DELETE FROM journal WHERE sequence < ?1";
-constexpr char kPruneRecords[] = "DELETE FROM idempotency_records WHERE at < ?1";
+constexpr char kPruneRecords[] = "DELETE FROM idempotency_records WHERE at <= ?1";
 constexpr char kReadEntries[] = "SELECT sequence, events FROM journal WHERE sequence > ?1 ORDER BY sequence";
 constexpr char kReadSizes[] = "SELECT sequence, length(events) FROM journal ORDER BY sequence";
 constexpr char kReadOne[] = "SELECT events FROM journal WHERE sequence = ?1";
-constexpr char kReadRecords[] = "SELECT records FROM idempotency_records WHERE at >= ?1 ORDER BY sequence";
+constexpr char kReadRecords[] = "SELECT records FROM idempotency_records WHERE at > ?1 ORDER BY sequence";
 constexpr char kNewestRecords[] = "SELECT max(sequence) FROM idempotency_records";
 
 std::atomic<std::uint64_t> g_instances{0};
@@ -548,6 +548,7 @@ Result<std::vector<IdempotencyRecord>> Journal::idempotency_records(UtcMicros si
     while (rows.next()) {
       if (auto decoded = decode_records(rows.blob(0), records); !decoded) return std::unexpected(decoded.error());
     }
+    std::erase_if(records, [&](const IdempotencyRecord& record) { return record.at <= since; });  // beside younger ones in a row
     return records;
   });
 }

@@ -41,6 +41,8 @@ constexpr char kGetCursor[] = "SELECT sequence, checksum FROM outbox_cursors WHE
 constexpr char kSetCursor[] = "UPDATE outbox_cursors SET sequence = ?1, checksum = ?2 WHERE consumer = 'ledger'";
 constexpr char kCountPosts[] = "SELECT count(*) FROM post_counts";
 
+constexpr std::uint32_t kRowsReservedMax = 1'000'000;  // the count may be anything if others wrote it
+
 // A session as it is stored. Holds what it points at.
 class StoredSession {
  public:
@@ -56,7 +58,9 @@ class StoredSession {
 };
 
 std::string read_session(const Statement& row, int column) {
-  return row.is_blob(column) ? unpack_uuid(row.blob(column)) : row.string(column);
+  if (!row.is_blob(column)) return row.string(column);
+  auto bytes = row.blob(column);
+  return bytes.size() == sizeof(UuidBytes) ? unpack_uuid(bytes) : std::string(bytes);
 }
 
 struct FoundPost {
@@ -223,7 +227,7 @@ Task<Result<LedgerMembers>> SqliteLikeLedger::members(std::string post) {
   return database_->read([post = std::move(post)](Connection& connection) -> Result<LedgerMembers> {
     auto found = find_post(connection, post);
     LedgerMembers members{.head = {post, found.likes, found.version}, .sessions = {}};
-    members.sessions.reserve(found.likes);
+    members.sessions.reserve(std::min(found.likes, kRowsReservedMax));
     auto& rows = connection.statement(kSessionsOf).query(found.id);
     while (rows.next()) members.sessions.push_back(read_session(rows, 0));
     return members;

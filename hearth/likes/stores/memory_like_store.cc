@@ -78,9 +78,7 @@ Result<void> MemoryLikeStore::start() {
 Task<Result<LikeOutcome>> MemoryLikeStore::change(LikeChange change) {
   Attempt attempt = try_change(change);
   if (!attempt.is_loaded) attempt = co_await change_after_loading(change);
-  if (attempt.outcome) {
-    if (auto durable = co_await journal_.durable(attempt.sequence); !durable) co_return std::unexpected(durable.error());
-  }
+  if (auto durable = co_await journal_.durable(attempt.sequence); !durable) co_return std::unexpected(durable.error());
   co_return std::move(attempt.outcome);
 }
 
@@ -95,9 +93,7 @@ Task<std::vector<Result<LikeOutcome>>> MemoryLikeStore::change_all(std::vector<L
   std::vector<Result<LikeOutcome>> outcomes;
   outcomes.reserve(attempts.size());
   for (auto& attempt : attempts) {
-    if (attempt.outcome) {
-      if (auto durable = co_await journal_.durable(attempt.sequence); !durable) attempt.outcome = std::unexpected(durable.error());
-    }
+    if (auto durable = co_await journal_.durable(attempt.sequence); !durable) attempt.outcome = std::unexpected(durable.error());
     outcomes.push_back(std::move(attempt.outcome));
   }
   co_return outcomes;
@@ -331,9 +327,13 @@ MemoryLikeStore::Post& MemoryLikeStore::install_head(Shard& shard, const LedgerP
 void MemoryLikeStore::install_members(LedgerMembers loaded, std::uint64_t departures) {
   auto members = std::make_unique<Members>();
   members->reserve(loaded.sessions.size());
-  for (const auto& session : loaded.sessions) members->insert(sessions_.acquire(session));
+  for (const auto& session : loaded.sessions) {
+    if (!is_valid_id(session)) continue;  // of another program, as a second row of one session is
+    SessionReference reference(sessions_, sessions_.acquire(session));
+    if (members->insert(reference.number()).second) reference.keep();
+  }
   if (members->size() != loaded.head.likes) {
-    log::warning("likes", "the ledger's count differs from its rows; the rows are taken",
+    log::warning("likes", "the ledger's count is not that of its rows; the rows are taken",
                  {{"post", loaded.head.post}, {"count", loaded.head.likes}, {"rows", members->size()}});
     loaded.head.likes = static_cast<std::uint32_t>(members->size());
   }
@@ -394,6 +394,7 @@ std::size_t MemoryLikeStore::evict_from(Shard& shard) {
       if (post.members && post.likes != 0) {
         bytes_ -= members_bytes(post.members);
         released.push_back(std::move(post.members));
+        ++shard.departures;  // they may have changed since a load that is under way read the ledger
       } else {
         erase(shard, current, released);
         ++evicted;
@@ -427,6 +428,7 @@ bool MemoryLikeStore::forget(std::string_view name) {
   {
     Shard& shard = shard_of(name);
     std::lock_guard lock(shard.mutex);
+    ++shard.departures;  // also for a load that is under way
     auto found = shard.posts.find(name);
     if (found == shard.posts.end()) return true;
     if (found->second.changed_in > passed_ || found->second.is_listed) return false;
@@ -447,6 +449,7 @@ void MemoryLikeStore::on_lost(outbox::Sequence first) {
       auto current = next++;
       if (current->second.changed_in >= first) erase(shard, current, released);
     }
+    std::erase_if(shard.changed, [&](const std::string& name) { return !shard.posts.contains(name); });
   }
   release_all(std::move(released));
 }
