@@ -1,0 +1,41 @@
+#include "tests/support/server_process.h"
+
+#include <signal.h>
+
+#include <stdexcept>
+#include <utility>
+
+namespace hearth::tests {
+
+std::vector<std::string> serve_arguments(const ServerOptions& options) {
+  std::vector<std::string> arguments = {HEARTH_EXECUTABLE, "serve", "--listen=127.0.0.1:0", "--data=" + options.data.string(),
+                                        "--log.level=warning"};
+  arguments.insert(arguments.end(), options.flags.begin(), options.flags.end());
+  return arguments;
+}
+
+ServerProcess::ServerProcess(ServerOptions options) : options_(std::move(options)) {
+  start();
+}
+
+void ServerProcess::start() {
+  process_ = std::make_unique<ChildProcess>(serve_arguments(options_), options_.environment);
+  constexpr std::string_view kListening = "listening on http://";
+  auto line = process_->read_line();
+  if (!line || !line->starts_with(kListening)) {
+    throw std::runtime_error("hearth does not serve: " + line.value_or("") + process_->errors());
+  }
+  port_ = static_cast<std::uint16_t>(std::stoi(line->substr(line->rfind(':') + 1)));
+}
+
+ExitStatus ServerProcess::terminate() {
+  ask_to_stop();
+  return wait();
+}
+
+void ServerProcess::kill() {
+  process_->signal(SIGKILL);
+  process_->wait();
+}
+
+}  // namespace hearth::tests
