@@ -229,7 +229,7 @@ void add_setting_flags(CLI::App& command) {
     // Const: add_flag() would take a string that is not for the variable to write the flag's value to.
     const auto help = std::string(setting.help) + " (" + setting.environment() + ")";
     auto* option = setting.is_switch() ? command.add_flag(setting.flag(), help) : command.add_option(setting.flag(), keep, help);
-    if (!setting.is_switch()) option->type_name(describe_values(setting))->allow_extra_args(false);
+    if (!setting.is_switch()) option->type_name(placeholder(setting))->allow_extra_args(false);
     option->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
     auto dot = setting.name.find('.');
     option->group(dot == std::string_view::npos ? "Settings" : "Settings of " + std::string(setting.name.substr(0, dot)));

@@ -95,9 +95,9 @@ bool is_origin(std::string_view text) {
 
 const std::vector<Setting>& table() {
   static const std::vector<Setting> settings = {
-      {"listen", Text{show_listen, set_listen, "HOST:PORT, HOST an IP address or localhost"},
+      {"listen", Text{show_listen, set_listen, "HOST:PORT, HOST an IP address or localhost", "HOST:PORT"},
        "Where to serve. Port 0 takes any free one. Anything but loopback needs a key (auth.*)."},
-      {"data", Text{[](const Config& c) { return c.data.string(); }, set_data, "a folder"},
+      {"data", Text{[](const Config& c) { return c.data.string(); }, set_data, "a folder", "DIR"},
        "Where everything is kept; made when missing. One process at a time."},
       {"demo", Switch{[](Config& c) -> bool& { return c.demo; }}, "Load a small data set and serve the demo app."},
       {"durability", choice<[](Config& c) -> auto& { return c.durability; }>({"commit", "relaxed"}),
@@ -133,7 +133,7 @@ const std::vector<Setting>& table() {
       {"auth.jwt_secret", Secret{[](Config& c) -> auto& { return c.auth.jwt_secret; }},
        "Secret of users' tokens that are signed with HS256.", "HEARTH_JWT_SECRET"},
       {"auth.jwks_file",
-       Text{[](const Config& c) { return c.auth.jwks_file ? c.auth.jwks_file->string() : std::string(); }, set_jwks_file, "a file"},
+       Text{[](const Config& c) { return c.auth.jwks_file ? c.auth.jwks_file->string() : std::string(); }, set_jwks_file, "a file", "FILE"},
        "JSON Web Key Set with the public keys of users' tokens (RS256, ES256)."},
       {"auth.public_reads", Switch{[](Config& c) -> bool& { return c.auth.public_reads; }},
        "Whether counts, posts, profiles, timeline and rank can be read without a credential."},
@@ -347,6 +347,25 @@ std::string describe_values(const Setting& setting) {
                         [](const Text& kind) { return std::string(kind.form); },
                         [](const Secret&) { return std::string("printable ASCII without spaces, not empty"); },
                         [](const List& kind) { return "a list of " + std::string(kind.form); },
+                    },
+                    setting.kind);
+}
+
+std::string placeholder(const Setting& setting) {
+  return std::visit(Overloaded{
+                        [](const Number& kind) {
+                          constexpr const char* kWords[] = {"N", "SIZE", "TIME", "TIME"};
+                          return std::string(kWords[static_cast<int>(kind.unit)]);
+                        },
+                        [](const Switch&) { return std::string(); },
+                        [](const Choice& kind) {
+                          std::string out;
+                          for (auto name : kind.names) out += (out.empty() ? "" : "|") + std::string(name);
+                          return out;
+                        },
+                        [](const Text& kind) { return std::string(kind.placeholder); },
+                        [](const Secret&) { return std::string("KEY"); },
+                        [](const List&) { return std::string("A,B"); },
                     },
                     setting.kind);
 }

@@ -38,7 +38,8 @@ struct Choice {
 struct Text {
   std::string (*get)(const Config&);  // empty: not set
   Result<void> (*set)(Config&, const std::string&);
-  std::string_view form;  // what it looks like, for people
+  std::string_view form;         // what it looks like, for people
+  std::string_view placeholder;  // the same in a word
 };
 struct Secret {
   std::optional<std::string>& (*field)(Config&);
@@ -72,6 +73,9 @@ Result<void> assign(const Setting& setting, const Texts& given, Config& config);
 std::optional<std::string> show(const Setting& setting, const Config& config);
 // What values it takes: "1 to 256", "commit or relaxed".
 std::string describe_values(const Setting& setting);
+
+// The same in a word, for --help: "SIZE", "commit|relaxed".
+std::string placeholder(const Setting& setting);
 
 // The candidate that `name` was probably meant to be.
 std::optional<std::string> nearest(std::string_view name, const std::vector<std::string>& candidates);
