@@ -33,6 +33,7 @@ void Poller::start() {
 }
 
 void Poller::stop() {
+  is_stopped_ = true;
   epoll_.cancel();
 }
 
