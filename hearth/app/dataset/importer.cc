@@ -5,6 +5,7 @@
 #include <boost/asio/this_coro.hpp>
 #include <utility>
 
+#include "hearth/base/assert.h"
 #include "hearth/content/username.h"
 
 namespace hearth::app::dataset {
@@ -31,7 +32,9 @@ ImportOptions with_wait(ImportOptions options) {
 
 }  // namespace
 
-Importer::Importer(ImportTarget target, ImportOptions options) : target_(target), options_(with_wait(std::move(options))) {}
+Importer::Importer(ImportTarget target, ImportOptions options) : target_(target), options_(with_wait(std::move(options))) {
+  HEARTH_ASSERT(target_.likes != nullptr || options_.mode == ImportMode::kCheck);
+}
 
 Task<Result<void>> Importer::feed(std::string bytes) {
   std::string_view rest(bytes);

@@ -241,7 +241,7 @@ class ImporterOfFullStoreTest : public testing::Test {
 
 TEST_F(ImporterOfFullStoreTest, WaitsAndGoesOnUntilAllIsIn) {
   full.accepted_per_call = 300;
-  Importer importer({folder.store, folder.pages, full}, options());
+  Importer importer({folder.store, folder.pages, &full}, options());
   std::string text;
   for (int i = 0; i < 1'000; ++i) text += rating_line("p", "s" + std::to_string(i));
   ASSERT_TRUE(run(importer.feed(text)));
@@ -253,7 +253,7 @@ TEST_F(ImporterOfFullStoreTest, WaitsAndGoesOnUntilAllIsIn) {
 }
 
 TEST_F(ImporterOfFullStoreTest, GivesUpAfterGrowingWaitsWithoutProgress) {
-  Importer importer({folder.store, folder.pages, full}, options());
+  Importer importer({folder.store, folder.pages, &full}, options());
   ASSERT_TRUE(run(importer.feed(user_line("ada", "ada") + rating_line("p", "s"))));
   auto finished = run(importer.finish());
   ASSERT_FALSE(finished);
