@@ -195,7 +195,7 @@ Connection::Next Connection::drain() {
       return Next::kEnd;
     }
   }
-  return Next::kWait;
+  return worker_.is_stopping() ? Next::kEnd : Next::kWait;
 }
 
 void Connection::wait_in(Phase phase) {
@@ -295,8 +295,8 @@ void Connection::on_late() {
 }
 
 void Connection::stop() {
-  if (phase_ != Phase::kIdle) return;
-  is_readable_ = true;  // a request may just have arrived
+  if (phase_ != Phase::kIdle && phase_ != Phase::kDraining) return;
+  is_readable_ = true;  // something may just have arrived
   parking_.resume();
 }
 

@@ -53,7 +53,8 @@ void Server::start() {
 
 void Server::stop(std::chrono::milliseconds grace) {
   std::lock_guard lock(impl_->mutex);
-  if (std::exchange(impl_->is_stopped, true) || !impl_->is_started) return;
+  if (std::exchange(impl_->is_stopped, true)) return;
+  if (!impl_->is_started) return impl_->workers.clear();  // closes what listens
   for (auto& worker : impl_->workers) worker->stop(grace);
   for (auto& worker : impl_->workers) worker->join();
 }
