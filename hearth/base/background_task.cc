@@ -10,7 +10,9 @@ namespace hearth {
 
 BackgroundTask::BackgroundTask(Options options, Step step) : options_(std::move(options)), step_(std::move(step)) {}
 
-BackgroundTask::~BackgroundTask() { stop(); }
+BackgroundTask::~BackgroundTask() {
+  stop();
+}
 
 void BackgroundTask::start() {
   std::lock_guard lock(mutex_);

@@ -26,7 +26,8 @@ std::optional<microseconds> parse_fraction_and_offset(std::string_view rest) {
   if (rest.starts_with('.')) {
     std::size_t end = 1;
     std::int64_t scale = 100'000;
-    for (; end < rest.size() && rest[end] >= '0' && rest[end] <= '9'; ++end, scale /= 10) fraction += microseconds((rest[end] - '0') * scale);
+    for (; end < rest.size() && rest[end] >= '0' && rest[end] <= '9'; ++end, scale /= 10)
+      fraction += microseconds((rest[end] - '0') * scale);
     if (end == 1) return std::nullopt;
     rest.remove_prefix(end);
   }
@@ -54,7 +55,8 @@ std::optional<UtcMicros> parse(std::string_view text) {
   if (!year || !month || !day || !hour || !minute || !second || !rest) return std::nullopt;
   std::chrono::year_month_day date{std::chrono::year(*year), std::chrono::month(*month), std::chrono::day(*day)};
   if (!date.ok() || *hour > 23 || *minute > 59 || *second > 59) return std::nullopt;
-  return UtcMicros(std::chrono::sys_days(date)) + std::chrono::hours(*hour) + std::chrono::minutes(*minute) + std::chrono::seconds(*second) + *rest;
+  return UtcMicros(std::chrono::sys_days(date)) + std::chrono::hours(*hour) + std::chrono::minutes(*minute) +
+         std::chrono::seconds(*second) + *rest;
 }
 
 }  // namespace

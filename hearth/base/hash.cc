@@ -16,7 +16,11 @@ const std::uint64_t kSeed = [] {
 
 }  // namespace
 
-std::uint64_t hash64(std::string_view bytes) { return XXH3_64bits_withSeed(bytes.data(), bytes.size(), kSeed); }
-std::uint64_t checksum64(std::string_view bytes) { return XXH3_64bits(bytes.data(), bytes.size()); }
+std::uint64_t hash64(std::string_view bytes) {
+  return XXH3_64bits_withSeed(bytes.data(), bytes.size(), kSeed);
+}
+std::uint64_t checksum64(std::string_view bytes) {
+  return XXH3_64bits(bytes.data(), bytes.size());
+}
 
 }  // namespace hearth

@@ -57,7 +57,9 @@ void configure(Level level, Format format) {
   g_format = format;
 }
 
-bool is_enabled(Level level) { return level >= g_level.load(std::memory_order_relaxed); }
+bool is_enabled(Level level) {
+  return level >= g_level.load(std::memory_order_relaxed);
+}
 
 std::string format_line(Format format, std::string_view time, Level level, std::string_view component, std::string_view message,
                         std::initializer_list<Field> fields) {
