@@ -21,15 +21,14 @@ Result<LedgerCursor> LikeFlusher::start() {
 }
 
 Result<bool> LikeFlusher::run_once() {
+  auto durable = journal_.durable_mark();
   auto entries = journal_.read(flushed_, kFlushBytesMax);
   if (!entries) return std::unexpected(entries.error());
   if (entries->empty()) return false;
 
   auto began = std::chrono::steady_clock::now();
   LedgerBatch batch;
-  std::size_t bytes = 0;
   for (const auto& entry : *entries) {
-    bytes += entry.events.size();
     auto decoded = outbox::decode(entry.events, [&](const outbox::LikeChanged& event) { batch.events.push_back(event); });
     if (!decoded) return std::unexpected(decoded.error());
   }
@@ -45,7 +44,7 @@ Result<bool> LikeFlusher::run_once() {
   rows_ += applied->rows;
   gaps_ += applied->gaps;
   micros_ += std::chrono::duration_cast<std::chrono::microseconds>(std::chrono::steady_clock::now() - began).count();
-  return bytes >= kFlushBytesMax / 2;  // else it read all there was: what has come since may gather
+  return flushed_ < durable;  // what has come since may gather
 }
 
 LikeFlusher::Stats LikeFlusher::stats() const {

@@ -25,7 +25,8 @@ class LikeFlusher {
   // Reads where the ledger stands. Warns if the journal is not the one that the ledger has followed.
   Result<LedgerCursor> start();
 
-  // Moves one batch. True: there was more than one batch holds. REQUIRES: start() succeeded; one thread at a time.
+  // Moves one batch. True: it did not hold all that was durable when the call began. REQUIRES: start() succeeded; one thread at
+  // a time.
   Result<bool> run_once();
 
   outbox::Sequence flushed() const { return flushed_; }  // the ledger has everything up to here

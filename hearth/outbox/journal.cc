@@ -34,7 +34,6 @@ constexpr std::size_t kOpenBatchBytesMax = 32u << 20;  // what may fill while on
 constexpr std::uint64_t kEntryOverhead = 64;           // a row's cost beside its bytes, in the outbox's bound
 constexpr Sequence kTrimRowsPerCommit = 32;            // little enough to hide in a commit, more than one to catch up
 constexpr Sequence kTrimRowsWhenIdle = 1'024;
-constexpr int kCheckpointPages = 4'000;  // 16 MiB of WAL
 constexpr milliseconds kRetryMax{1'000};
 constexpr std::size_t kLostRangesMax = 1'024;
 
@@ -69,15 +68,20 @@ Result<void> decode_records(std::string_view blob, std::vector<IdempotencyRecord
   return {};
 }
 
-constexpr char kInsertBatch[] = "INSERT INTO journal (sequence, events) VALUES (?1, ?2)";
+constexpr char kInsertBatch[] = "INSERT INTO journal (sequence, events, checksum) VALUES (?1, ?2, ?3)";
 constexpr char kInsertRecords[] = "INSERT INTO idempotency_records (sequence, at, records) VALUES (?1, ?2, ?3)";
 constexpr char kDeletePassed[] = "DELETE FROM journal WHERE sequence < ?1";
 constexpr char kPruneRecords[] = "DELETE FROM idempotency_records WHERE at <= ?1";
-constexpr char kReadEntries[] = "SELECT sequence, events FROM journal WHERE sequence > ?1 ORDER BY sequence";
+constexpr char kReadEntries[] = "SELECT sequence, events, checksum FROM journal WHERE sequence > ?1 ORDER BY sequence";
 constexpr char kReadSizes[] = "SELECT sequence, length(events) FROM journal ORDER BY sequence";
 constexpr char kReadOne[] = "SELECT events FROM journal WHERE sequence = ?1";
 constexpr char kReadRecords[] = "SELECT records FROM idempotency_records WHERE at > ?1 ORDER BY sequence";
 constexpr char kNewestRecords[] = "SELECT max(sequence) FROM idempotency_records";
+
+std::unexpected<Error> damaged(Sequence sequence) {
+  return fail(ErrorCode::kInternal, "journal: entry " + std::to_string(sequence) + " is damaged on disk: restore a backup of the data " +
+                                        "folder, or move journal.db away and lose what the ledger does not have yet");
+}
 
 std::atomic<std::uint64_t> g_instances{0};
 
@@ -132,6 +136,8 @@ class Journal::Impl {
   void settle(Sequence sequence);
   void sync_if_due();
   Result<void> sync();
+  void rewrite_unsynced();
+  bool rewrite_once();
   Result<bool> checkpoint();
   void finish_checkpoint();
 
@@ -143,6 +149,7 @@ class Journal::Impl {
   BackgroundTask checkpoint_task_;
   std::atomic<int> wal_pages_{0};
   std::atomic<bool> checkpoint_ready_{false};
+  std::atomic<bool> is_sync_doubtful_{false};  // kRelaxed: a sync failed, and what it was for may never reach the disk
   JournalListener* listener_ = nullptr;
   std::thread thread_;
 
@@ -156,6 +163,7 @@ class Journal::Impl {
   std::optional<UtcMicros> prune_before_;
   std::deque<std::pair<Sequence, std::uint64_t>> sizes_;  // of the entries that consumers have not passed
   std::uint64_t backlog_bytes_ = 0;
+  std::uint64_t committing_bytes_ = 0;               // of the batch that is being committed
   std::vector<std::pair<Sequence, Sequence>> lost_;  // ranges, the newest last
   std::vector<std::unique_ptr<WaitQueue>> queues_;
 
@@ -258,7 +266,7 @@ Result<Sequence> Journal::append(std::string_view events, const IdempotencyRecor
 Result<Sequence> Journal::Impl::append(std::string_view events, const IdempotencyRecord* record) {
   std::lock_guard lock(mutex_);
   if (!accepting_.load(std::memory_order_relaxed)) return fail(ErrorCode::kUnavailable, "the journal cannot be written at the moment");
-  if (backlog_bytes_ + open_.events.size() + events.size() > options_.outbox_bytes_max) {
+  if (backlog_bytes_ + committing_bytes_ + open_.events.size() + events.size() > options_.outbox_bytes_max) {
     return fail(ErrorCode::kUnavailable, "the outbox is full: changes arrive faster than they reach the ledger");
   }
   if (open_.events.size() + open_.records.size() + events.size() > kOpenBatchBytesMax) {
@@ -344,7 +352,8 @@ bool Journal::Impl::next_batch(Batch& batch) {
   batch.events.clear();
   batch.records.clear();
   std::unique_lock lock(mutex_);
-  auto has_work = [&] { return !open_.empty() || stopping_ || checkpoint_ready_ || oldest_row_ < trim_to_ || prune_before_; };
+  auto can_trim = [&] { return oldest_row_ != 0 && oldest_row_ < trim_to_; };
+  auto has_work = [&] { return !open_.empty() || stopping_ || checkpoint_ready_ || is_sync_doubtful_ || can_trim() || prune_before_; };
   while (!has_work()) {
     is_idle_ = true;
     if (unsynced_since_) {
@@ -356,6 +365,7 @@ bool Journal::Impl::next_batch(Batch& batch) {
   is_idle_ = false;
   if (open_.empty()) return !stopping_;
   std::swap(batch, open_);  // the buffers change places and keep their memory
+  committing_bytes_ = batch.events.size();
   open_.sequence = batch.sequence + 1;
   return true;
 }
@@ -386,6 +396,7 @@ void Journal::Impl::commit_or_lose(Batch& batch) {
 
 void Journal::Impl::record_durable(Sequence sequence, std::size_t event_bytes) {
   std::lock_guard lock(mutex_);
+  committing_bytes_ = 0;
   sizes_.emplace_back(sequence, event_bytes + kEntryOverhead);
   backlog_bytes_ += event_bytes + kEntryOverhead;
   if (oldest_row_ == 0) oldest_row_ = sequence;
@@ -395,7 +406,7 @@ void Journal::Impl::record_durable(Sequence sequence, std::size_t event_bytes) {
 // One transaction: the batch, and the rows that consumers have passed, whose pages the next batches use again.
 Result<void> Journal::Impl::commit(const Batch& batch, Sequence delete_below, std::optional<UtcMicros> prune_before) {
   return writer_.transaction([&] {
-    if (batch.sequence != 0) writer_.statement(kInsertBatch).run(batch.sequence, sqlite::Blob{batch.events});
+    if (batch.sequence != 0) writer_.statement(kInsertBatch).run(batch.sequence, sqlite::Blob{batch.events}, checksum64(batch.events));
     if (!batch.records.empty()) {
       writer_.statement(kInsertRecords).run(batch.sequence, batch.newest_record.time_since_epoch().count(), sqlite::Blob{batch.records});
     }
@@ -417,6 +428,7 @@ void Journal::Impl::lose(Sequence first, const Error& error) {
     if (first == 0) first = last;
     open_ = Batch();
     open_.sequence = last + 1;
+    committing_bytes_ = 0;
     if (lost_.size() == kLostRangesMax) lost_.erase(lost_.begin());  // nobody waits for one that old
     lost_.emplace_back(first, last);
   }
@@ -438,14 +450,16 @@ bool Journal::Impl::recover_once() {
     std::lock_guard lock(mutex_);
     empty.sequence = open_.sequence;
   }
-  auto committed = commit(empty, 0, std::nullopt);
-  if (committed && options_.durability == Durability::kRelaxed) committed = sync();
-  if (!committed) return false;
+  if (!commit(empty, 0, std::nullopt)) return false;
   record_durable(empty.sequence, 0);
   settle(empty.sequence);
   {
     std::lock_guard lock(mutex_);
     open_.sequence = empty.sequence + 1;
+  }
+  if (options_.durability == Durability::kRelaxed && !rewrite_once()) return false;
+  {
+    std::lock_guard lock(mutex_);
     accepting_ = !stopping_;
   }
   log::info("journal", "commits work again", {{"sequence", empty.sequence}});
@@ -453,8 +467,38 @@ bool Journal::Impl::recover_once() {
 }
 
 void Journal::Impl::sync_if_due() {
+  if (is_sync_doubtful_) return rewrite_unsynced();
   if (!unsynced_since_ || steady_clock::now() < *unsynced_since_ + kRelaxedSyncPeriod) return;
-  if (auto synced = sync(); !synced) log::error("journal", "sync failed, will try again", {{"error", synced.error().message}});
+  if (auto synced = sync(); !synced) {
+    log::error("journal", "a sync failed; changes are refused until the disk takes one again", {{"error", synced.error().message}});
+    rewrite_unsynced();
+  }
+}
+
+// After a failed sync a later one may succeed and leave out what the first was for (Linux marks the pages clean), and
+// what is written behind that gap is lost with it. So all of it is written again, into the database file, before more
+// changes are accepted.
+void Journal::Impl::rewrite_unsynced() {
+  {
+    std::lock_guard lock(mutex_);
+    accepting_ = false;
+  }
+  auto retry = options_.retry_first;
+  while (!rewrite_once()) {
+    std::unique_lock lock(mutex_);
+    if (changed_.wait_for(lock, retry, [this] { return stopping_; })) return;
+    retry = std::min(retry * 2, kRetryMax);
+  }
+  log::info("journal", "syncs work again");
+  std::lock_guard lock(mutex_);
+  accepting_ = !stopping_;
+}
+
+bool Journal::Impl::rewrite_once() {
+  is_sync_doubtful_ = false;
+  int code = sqlite3_wal_checkpoint_v2(writer_.handle(), nullptr, SQLITE_CHECKPOINT_TRUNCATE, nullptr, nullptr);
+  if (code == SQLITE_OK) unsynced_since_.reset();
+  return code == SQLITE_OK;
 }
 
 // Syncs the WAL file. SQLite gives no other way to do so without a commit.
@@ -463,7 +507,7 @@ Result<void> Journal::Impl::sync() {
   int code = sqlite3_file_control(writer_.handle(), "main", SQLITE_FCNTL_JOURNAL_POINTER, static_cast<void*>(&wal));
   if (code == SQLITE_OK && wal != nullptr && wal->pMethods != nullptr) code = wal->pMethods->xSync(wal, SQLITE_SYNC_NORMAL);
   if (code != SQLITE_OK) {
-    unsynced_since_ = steady_clock::now();
+    is_sync_doubtful_ = true;
     return fail(ErrorCode::kUnavailable, "the journal's file could not be synced");
   }
   unsynced_since_.reset();
@@ -491,11 +535,12 @@ void Journal::Impl::prune(UtcMicros before) {
 // The long part of a checkpoint, on a thread of its own: commits go on meanwhile. What they add in that time is little, and
 // the commit thread copies it itself (finish_checkpoint), so that the WAL can start again from its beginning.
 Result<bool> Journal::Impl::checkpoint() {
-  if (wal_pages_ < kCheckpointPages) return false;
+  if (wal_pages_ < options_.checkpoint_pages) return false;
   for (int pass = 0; pass < 2; ++pass) {  // the second copies what was committed during the first
     int code = sqlite3_wal_checkpoint_v2(checkpointer_.handle(), nullptr, SQLITE_CHECKPOINT_PASSIVE, nullptr, nullptr);
-    if (code != SQLITE_OK && code != SQLITE_BUSY)
-      return std::unexpected(sqlite::to_error(sqlite::Failure(code, "checkpoint of the journal")));
+    if (code == SQLITE_OK || code == SQLITE_BUSY) continue;
+    is_sync_doubtful_ = options_.durability == Durability::kRelaxed;
+    return std::unexpected(sqlite::to_error(sqlite::Failure(code, "checkpoint of the journal")));
   }
   checkpoint_ready_ = true;
   std::lock_guard lock(mutex_);
@@ -505,14 +550,15 @@ Result<bool> Journal::Impl::checkpoint() {
 
 void Journal::Impl::finish_checkpoint() {
   if (!checkpoint_ready_.exchange(false)) return;
-  sqlite3_wal_checkpoint_v2(writer_.handle(), nullptr, SQLITE_CHECKPOINT_PASSIVE, nullptr, nullptr);
+  int code = sqlite3_wal_checkpoint_v2(writer_.handle(), nullptr, SQLITE_CHECKPOINT_PASSIVE, nullptr, nullptr);
+  if (code != SQLITE_OK && code != SQLITE_BUSY) is_sync_doubtful_ = options_.durability == Durability::kRelaxed;
 }
 
 // --- consumers ---
 
 Result<std::vector<JournalEntry>> Journal::read(Sequence after, std::size_t bytes_max) {
   Sequence durable = durable_mark();
-  return impl_->with_reader([&](sqlite::Connection& reader) {
+  return impl_->with_reader([&](sqlite::Connection& reader) -> Result<std::vector<JournalEntry>> {
     std::vector<JournalEntry> entries;
     std::size_t bytes = 0;
     auto& rows = reader.statement(kReadEntries).query(after);
@@ -521,6 +567,7 @@ Result<std::vector<JournalEntry>> Journal::read(Sequence after, std::size_t byte
       auto events = rows.blob(1);
       bytes += events.size();
       if (sequence > durable || (!entries.empty() && bytes > bytes_max)) break;
+      if (static_cast<std::uint64_t>(rows.integer(2)) != checksum64(events)) return damaged(sequence);
       entries.push_back({sequence, std::string(events)});
     }
     rows.reset();
@@ -563,7 +610,7 @@ Journal::Stats Journal::stats() const {
 
 Journal::Stats Journal::Impl::stats() {
   std::lock_guard lock(mutex_);
-  return {.backlog_bytes = backlog_bytes_ + open_.events.size(),
+  return {.backlog_bytes = backlog_bytes_ + committing_bytes_ + open_.events.size(),
           .commits = commits_,
           .failed_commits = failed_commits_,
           .commit_micros = commit_micros_};

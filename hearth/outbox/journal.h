@@ -8,9 +8,12 @@
 //
 // Failed commit (rule: a batch whose sync failed may still reappear after a crash): the batch, and the one that was
 // filling, are lost; those who wait for them get kUnavailable; the listener drops what they touched; append() refuses
-// until an empty batch has been committed over the remains.
+// until an empty batch has been committed over the remains. With kRelaxed, where answers do not wait for the sync, a failed
+// sync loses nothing; append() refuses until all that was written is on disk.
 //
 // The log is bounded: when the entries not yet trimmed exceed outbox_bytes_max, append() refuses (kUnavailable).
+//
+// Each entry carries a checksum; read() fails on one that the disk has damaged.
 //
 // Thread-safe, but see durable().
 
@@ -39,11 +42,12 @@ enum class Durability : std::uint8_t {
 inline constexpr std::chrono::milliseconds kRelaxedSyncPeriod{50};
 
 struct JournalOptions {
-  std::filesystem::path path;
-  std::string vfs;  // empty: the default; tests pass a fault-injecting one
+  std::filesystem::path path = {};
+  std::string vfs = {};  // empty: the default; tests pass a fault-injecting one
   Durability durability = Durability::kCommit;
   std::uint64_t outbox_bytes_max = 256ull << 20;
   std::chrono::milliseconds retry_first{50};  // after a failed commit; doubles up to 1 s
+  int checkpoint_pages = 4'000;               // of the write-ahead log, 4 KiB each: copied into the file above that
 };
 
 struct JournalEntry {
@@ -81,7 +85,7 @@ class Journal {
   Result<Sequence> append(std::string_view events, const IdempotencyRecord* record = nullptr);
 
   // Waits until batch `sequence` is durable (see Durability); kUnavailable if it was lost.
-  // Must run on the one thread of its io_context.
+  // Must run on the one thread of its io_context, which outlives stop().
   Task<Result<void>> durable(Sequence sequence);
   // The newest batch for which durable() has nothing to wait for.
   Sequence durable_mark() const;

@@ -1,7 +1,8 @@
 -- One row per committed batch: its events, encoded by outbox/event.h.
 CREATE TABLE journal (
   sequence INTEGER PRIMARY KEY,
-  events   BLOB NOT NULL
+  events   BLOB NOT NULL,
+  checksum INTEGER NOT NULL -- XXH3 of events: SQLite itself does not notice a flipped bit here
 );
 
 -- The answers that Idempotency-Keys got, written with the batch that made them true. They outlive the batch's row.
