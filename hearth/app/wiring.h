@@ -71,10 +71,14 @@ class Hearth {
   Hearth(const Config& config, const Clock& clock, DataFolder folder, std::unique_ptr<outbox::Journal> journal,
          std::unique_ptr<likes::SqliteLikeLedger> ledger, std::unique_ptr<sqlite::Database> content);
   Result<void> recover();
+  Result<bool> flush_when_due();
   Result<bool> project();
   Result<bool> keep_house();
   void pass();
 
+  const std::uint64_t outbox_bytes_max_;
+  std::atomic<bool> is_flush_wanted_{false};
+  std::chrono::steady_clock::time_point flush_rest_until_{};
   std::atomic<outbox::Sequence> projected_{0};
   std::atomic<outbox::Sequence> passed_{0};
   std::chrono::steady_clock::time_point last_prune_{};

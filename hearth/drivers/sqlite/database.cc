@@ -159,7 +159,7 @@ Database::~Database() {
 
 Result<std::unique_ptr<Database>> Database::open(DatabaseOptions options) {
   HEARTH_ASSERT(options.reader_threads > 0);
-  auto writer = Connection::open({.path = options.path, .vfs = options.vfs});
+  auto writer = Connection::open({.path = options.path, .vfs = options.vfs, .cache_kib = options.writer_cache_kib});
   if (!writer) return std::unexpected(writer.error());
   if (auto migrated = migrate(*writer, options.migrations); !migrated) {
     return fail(migrated.error().code, options.path.string() + ": " + migrated.error().message);

@@ -38,6 +38,7 @@ struct DatabaseOptions {
   std::string vfs = {};
   std::span<const std::string_view> migrations = {};
   int reader_threads = 2;
+  int writer_cache_kib = 16 * 1024;
   std::size_t queued_max = 10'000;  // of reads, and of writes; more is kUnavailable
 };
 

@@ -13,7 +13,14 @@ CREATE TABLE ratings (
   created_at INTEGER NOT NULL, -- µs since 1970
   PRIMARY KEY (post, session)
 ) WITHOUT ROWID;
-CREATE INDEX ratings_by_session ON ratings (session, created_at);
+
+-- The same the other way round, for what a session likes. A table and not an index, so that a flush can write it in its own order.
+CREATE TABLE ratings_by_session (
+  session    NOT NULL,
+  post       INTEGER NOT NULL,
+  created_at INTEGER NOT NULL,
+  PRIMARY KEY (session, post)
+) WITHOUT ROWID;
 
 -- The same for people and other programs.
 CREATE VIEW post_ratings (post_id, session_id, created_at) AS
