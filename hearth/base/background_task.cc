@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "hearth/base/log.h"
+#include "hearth/base/thread_name.h"
 
 namespace hearth {
 
@@ -17,7 +18,10 @@ BackgroundTask::~BackgroundTask() {
 void BackgroundTask::start() {
   std::lock_guard lock(mutex_);
   if (stopping_ || thread_.joinable()) return;
-  thread_ = std::thread([this] { run(); });
+  thread_ = std::thread([this] {
+    name_thread(options_.name);
+    run();
+  });
 }
 
 void BackgroundTask::wake() {

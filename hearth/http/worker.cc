@@ -6,6 +6,7 @@
 #include <boost/asio/post.hpp>
 
 #include "hearth/base/log.h"
+#include "hearth/base/thread_name.h"
 #include "hearth/http/response_writer.h"
 
 namespace hearth::http {
@@ -45,7 +46,10 @@ void Worker::start() {
   poller_.start();
   listen();
   schedule_sweep();
-  thread_ = std::thread([this] { context_.run(); });
+  thread_ = std::thread([this] {
+    name_thread("http");
+    context_.run();
+  });
 }
 
 void Worker::stop(std::chrono::milliseconds grace) {

@@ -16,6 +16,7 @@
 #include "hearth/base/background_task.h"
 #include "hearth/base/hash.h"
 #include "hearth/base/log.h"
+#include "hearth/base/thread_name.h"
 #include "hearth/drivers/sqlite/connection.h"
 #include "hearth/drivers/sqlite/migrations.h"
 #include "hearth/outbox/wait_queue.h"
@@ -242,7 +243,10 @@ void Journal::Impl::start(Sequence above, JournalListener* listener) {
   open_.sequence = std::max(open_.sequence, above + 1);
   settled_ = durable_ = open_.sequence - 1;
   accepting_ = true;
-  thread_ = std::thread([this] { run(); });
+  thread_ = std::thread([this] {
+    name_thread("commit");
+    run();
+  });
   checkpoint_task_.start();
 }
 

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "hearth/base/assert.h"
+#include "hearth/base/thread_name.h"
 #include "hearth/drivers/sqlite/migrations.h"
 
 namespace hearth::sqlite {
@@ -76,10 +77,19 @@ Result<void> contained(Work&& work) {
 
 class Database::Impl {
  public:
-  Impl(Connection writer, std::vector<Connection> readers, std::size_t queued_max)
+  // `name`: of the file, for its threads.
+  Impl(const std::string& name, Connection writer, std::vector<Connection> readers, std::size_t queued_max)
       : writer_(std::move(writer)), readers_(std::move(readers)), reads_(queued_max), writes_(queued_max) {
-    threads_.emplace_back([this] { write_until_closed(); });
-    for (Connection& reader : readers_) threads_.emplace_back([this, &reader] { read_until_closed(reader); });
+    threads_.emplace_back([this, name] {
+      name_thread(name + "-write");
+      write_until_closed();
+    });
+    for (Connection& reader : readers_) {
+      threads_.emplace_back([this, name, &reader] {
+        name_thread(name + "-read");
+        read_until_closed(reader);
+      });
+    }
   }
 
   void submit(Kind kind, std::unique_ptr<Job> job) {
@@ -170,7 +180,8 @@ Result<std::unique_ptr<Database>> Database::open(DatabaseOptions options) {
     if (!reader) return std::unexpected(reader.error());
     readers.push_back(*std::move(reader));
   }
-  return std::unique_ptr<Database>(new Database(std::make_unique<Impl>(*std::move(writer), std::move(readers), options.queued_max)));
+  auto name = options.path.stem().string();
+  return std::unique_ptr<Database>(new Database(std::make_unique<Impl>(name, *std::move(writer), std::move(readers), options.queued_max)));
 }
 
 void Database::submit(Kind kind, std::unique_ptr<Job> job) {
