@@ -4,13 +4,13 @@
 
 #include <gtest/gtest.h>
 
-#include <boost/asio/co_spawn.hpp>
-#include <boost/asio/io_context.hpp>
+#include <atomic>
 #include <memory>
 #include <optional>
 #include <string>
 #include <utility>
 
+#include "hearth/base/run_to_end.h"
 #include "hearth/base/task.h"
 #include "hearth/content/stores/content_database.h"
 #include "hearth/content/stores/sqlite_content_pages.h"
@@ -20,19 +20,8 @@
 namespace hearth::content {
 
 template <typename T>
-Task<void> keep(Task<T> task, std::optional<T>& result) {
-  result = co_await std::move(task);
-}
-
-template <typename T>
 T run(Task<T> task) {
-  boost::asio::io_context io;
-  std::optional<T> result;
-  boost::asio::co_spawn(io, keep(std::move(task), result), [](std::exception_ptr thrown) {
-    if (thrown) std::rethrow_exception(thrown);
-  });
-  io.run();
-  return *std::move(result);
+  return run_to_end(std::move(task));
 }
 
 class ContentTest : public testing::Test {
@@ -57,7 +46,7 @@ class ContentTest : public testing::Test {
 
   sqlite::TemporaryFolder folder;
   SimulatedClock clock;
-  int posts_written = 0;
+  std::atomic<int> posts_written = 0;
   std::unique_ptr<sqlite::Database> database;
   std::unique_ptr<SqliteContentStore> store;
   std::unique_ptr<SqliteContentPages> pages;
