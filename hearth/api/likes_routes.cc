@@ -205,8 +205,9 @@ Result<LikeChange> to_change(const Operation& operation, const Caller& caller) {
   return invalid("op", "op must be toggle, like or unlike");
 }
 
-// Each operation succeeds or fails by itself. With an idempotency key each has its own, derived from it, so that a batch of
-// which a part was applied before a crash can be sent again.
+// Each operation succeeds or fails by itself. With an idempotency key each that can be made has its own, derived from it, so
+// that a batch of which a part was applied before a crash can be sent again. They are numbered without the others: the first
+// to be made is always the first to meet the same key of another request.
 Task<Response> change_batch(LikesApi& api, Request& request, Caller caller) {
   auto operations = read_operations(request);
   if (!operations) co_return problem(operations.error());
@@ -222,7 +223,7 @@ Task<Response> change_batch(LikesApi& api, Request& request, Caller caller) {
       results[i] = std::unexpected(change.error());
       continue;
     }
-    if (*key) change->idempotency = stored_key((*key)->item(i));
+    if (*key) change->idempotency = stored_key((*key)->item(changes.size()));
     changes.push_back(*std::move(change));
     places.push_back(i);
   }

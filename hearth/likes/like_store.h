@@ -27,7 +27,9 @@ class LikeStore {
   // kUnavailable: it may or may not happen. kConflict-like kIdempotencyKeyReused: nothing was changed.
   virtual Task<Result<LikeOutcome>> change(LikeChange change) = 0;
 
-  // Makes each change in order, and waits once. Each succeeds or fails by itself.
+  // Makes each change in order, and waits once. Each succeeds or fails by itself, but for those with idempotency keys: once
+  // one of them is refused, all that follow are. So what was made of a batch with keys is always its beginning, and another
+  // request with the same keys is refused at its first change, before anything was made of it.
   // REQUIRES: changes.size() <= kChangesPerBatchMax.
   virtual Task<std::vector<Result<LikeOutcome>>> change_all(std::vector<LikeChange> changes) = 0;
 

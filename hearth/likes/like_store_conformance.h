@@ -231,6 +231,26 @@ TEST_P(LikeStoreConformance, AFailedItemOfABatchLeavesTheOthersAlone) {
   EXPECT_EQ(must(outcomes[2]).likes, 2u);
 }
 
+TEST_P(LikeStoreConformance, ABatchWithKeysEndsAtTheFirstThatIsRefused) {
+  auto batch = [&](const std::string& request, std::size_t size) {
+    std::vector<LikeChange> changes;
+    for (std::size_t i = 0; i < size; ++i) {
+      changes.push_back({.post = post("p"),
+                         .session = session("s" + std::to_string(i)),
+                         .idempotency = IdempotencyKey{"key#" + std::to_string(i), request}});
+    }
+    return run(store().change_all(changes));
+  };
+  EXPECT_EQ(must(batch("request", 2)[1]).likes, 2u);
+  auto refused = batch("longer request", 4);
+  for (const auto& outcome : refused) {
+    ASSERT_FALSE(outcome);
+    EXPECT_EQ(outcome.error().code, ErrorCode::kIdempotencyKeyReused);
+  }
+  EXPECT_EQ(view("p", "s0").likes, 2u);
+  EXPECT_EQ(must(batch("request", 2)[1]).likes, 2u);
+}
+
 TEST_P(LikeStoreConformance, AFullBatchIsMade) {
   std::vector<LikeChange> changes;
   for (std::size_t i = 0; i < kChangesPerBatchMax; ++i)

@@ -86,9 +86,15 @@ Task<std::vector<Result<LikeOutcome>>> MemoryLikeStore::change_all(std::vector<L
   HEARTH_ASSERT(changes.size() <= kChangesPerBatchMax);
   std::vector<Attempt> attempts;
   attempts.reserve(changes.size());
+  std::optional<Error> refusal;  // of a change with a key
   for (const auto& change : changes) {
+    if (refusal && change.idempotency) {
+      attempts.push_back({.outcome = std::unexpected(*refusal)});
+      continue;
+    }
     attempts.push_back(try_change(change));
     if (!attempts.back().is_loaded) attempts.back() = co_await change_after_loading(change);
+    if (change.idempotency && !attempts.back().outcome) refusal = attempts.back().outcome.error();
   }
   std::vector<Result<LikeOutcome>> outcomes;
   outcomes.reserve(attempts.size());
