@@ -24,9 +24,12 @@ Task<SingleFlight::Lead> SingleFlight::join(std::string key) {
           std::lock_guard lock(mutex_);
           auto [flight, is_new] = flights_.try_emplace(key);
           leads = is_new;
-          if (!leads) flight->second.push_back(std::move(waiter));
+          if (!leads) {
+            flight->second.push_back(std::move(waiter));
+            return;
+          }
         }
-        if (leads) waiter->resume();
+        waiter->resume();
       },
       use_task);
   if (leads) co_return Lead(this, std::move(key));

@@ -39,7 +39,7 @@ std::uint64_t mix(std::uint64_t a, std::uint64_t b) {
 class Permutation {
  public:
   Permutation(std::uint64_t size, std::uint64_t key)
-      : size_(size), key_(key), half_bits_((std::bit_width(std::max<std::uint64_t>(size, 2) - 1) + 1) / 2) {}
+      : size_(size), key_(key), half_bits_((static_cast<int>(std::bit_width(std::max<std::uint64_t>(size, 2) - 1)) + 1) / 2) {}
 
   std::uint64_t operator()(std::uint64_t index) const {
     do index = pass(index);
