@@ -23,12 +23,10 @@ TEST(Username, EverythingElseIsRefused) {
                                   "a@b",
                                   "a\tb",
                                   std::string_view("a\0b", 3),
-                                  "a\xC2\xA0"
-                                  "b",              // no-break space
-                                  "e\xCC\x81",      // a combining accent
-                                  "a\xE2\x80\x8B",  // zero-width space
-                                  "a\xE2\x80\xAE"
-                                  "b",                  // right-to-left override
+                                  "a\xC2\xA0z",         // no-break space
+                                  "e\xCC\x81",          // a combining accent
+                                  "a\xE2\x80\x8B",      // zero-width space
+                                  "a\xE2\x80\xAEz",     // right-to-left override
                                   "\xF0\x9F\x98\x80",   // an emoji
                                   "\xC3",               // half a letter
                                   "\xC0\xAF",           // a slash in overlong form
