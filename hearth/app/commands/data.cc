@@ -2,11 +2,12 @@
 
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdio>
 #include <fstream>
-#include <functional>
-#include <iostream>
+#include <limits>
 #include <memory>
+#include <vector>
 
 #include "hearth/app/commands/command_line.h"
 #include "hearth/app/commands/running_server.h"
@@ -28,35 +29,42 @@ int report(const Error& error) {
   return kFailed;
 }
 
-// Gives the input in pieces of whole lines. A line longer than a piece is given whole.
+// Gives the input in pieces of whole lines. A line that is too long to be a good one is cut, but stays too long.
 class LineReader {
  public:
-  explicit LineReader(std::istream& input) : input_(input) {}
+  explicit LineReader(std::istream& input) : input_(input), line_(dataset::kLineBytesMax + 2) {}
 
   // Empty at the end.
   std::string next() {
-    std::string piece = std::exchange(rest_, {});
-    while (input_) {
-      std::size_t size = piece.size();
-      piece.resize(size + kPieceBytes);
-      input_.read(piece.data() + size, kPieceBytes);
-      piece.resize(size + static_cast<std::size_t>(input_.gcount()));
-      auto end = piece.rfind('\n');
-      if (end == piece.npos || !input_) continue;
-      rest_ = piece.substr(end + 1);
-      piece.resize(end + 1);
-      break;
+    std::string piece;
+    while (piece.size() < kPieceBytes) {
+      input_.getline(line_.data(), static_cast<std::streamsize>(line_.size()));
+      auto read = static_cast<std::size_t>(input_.gcount());
+      bytes_ += read;
+      if (read == 0) break;
+      bool is_whole = input_.good();  // its newline was read too
+      piece.append(line_.data(), is_whole ? read - 1 : read) += '\n';
+      if (is_whole || input_.eof()) continue;
+      input_.clear();
+      input_.ignore(std::numeric_limits<std::streamsize>::max(), '\n');
+      bytes_ += static_cast<std::uint64_t>(input_.gcount());
     }
-    bytes_ += piece.size();
     return piece;
   }
   std::uint64_t bytes() const { return bytes_; }
 
  private:
   std::istream& input_;
-  std::string rest_;
+  std::vector<char> line_;
   std::uint64_t bytes_ = 0;
 };
+
+// 0 for what has no size, as a pipe.
+std::uint64_t size_of(const std::string& path) {
+  std::error_code error;
+  auto size = std::filesystem::file_size(path, error);
+  return error ? 0 : size;
+}
 
 // A line that is drawn again and again, on a terminal only.
 class ProgressBar {
@@ -69,7 +77,7 @@ class ProgressBar {
   void show(std::uint64_t bytes, std::uint64_t lines) const {
     if (!is_shown_) return;
     constexpr int kWidth = 30;
-    double share = bytes_total_ == 0 ? 1.0 : static_cast<double>(bytes) / static_cast<double>(bytes_total_);
+    double share = bytes_total_ == 0 ? 0.0 : std::min(1.0, static_cast<double>(bytes) / static_cast<double>(bytes_total_));
     std::string bar(static_cast<std::size_t>(share * kWidth), '#');
     std::fprintf(stderr, "\r%s [%-*s] %3.0f %%  %llu lines", what_, kWidth, bar.c_str(), share * 100,
                  static_cast<unsigned long long>(lines));
@@ -97,7 +105,7 @@ void add_up(dataset::ImportReport& total, dataset::ImportReport part) {
 Result<dataset::ImportReport> read_file(const std::string& path, dataset::ImportTarget target, dataset::ImportMode mode) {
   std::ifstream file(path, std::ios::binary);
   LineReader reader(file);
-  ProgressBar progress(mode == dataset::ImportMode::kCheck ? "checking" : "importing", std::filesystem::file_size(path));
+  ProgressBar progress(mode == dataset::ImportMode::kCheck ? "checking" : "importing", size_of(path));
   dataset::Importer importer(target, {.mode = mode});
   for (auto piece = reader.next(); !piece.empty(); piece = reader.next()) {
     if (auto fed = run_to_end(importer.feed(std::move(piece))); !fed) return std::unexpected(fed.error());
@@ -111,7 +119,7 @@ Result<dataset::ImportReport> read_file(const std::string& path, dataset::Import
 Result<dataset::ImportReport> send_file(const std::string& path, const RunningServer& server) {
   std::ifstream file(path, std::ios::binary);
   LineReader reader(file);
-  ProgressBar progress("importing", std::filesystem::file_size(path));
+  ProgressBar progress("importing", size_of(path));
   dataset::ImportReport total;
   for (auto piece = reader.next(); !piece.empty(); piece = reader.next()) {
     auto answer = server.post("/api/admin/import?firstLine=" + std::to_string(total.lines + 1), std::move(piece), "application/x-ndjson");
