@@ -42,6 +42,7 @@ class World {
   // Loses power and starts again with what the disk has: what was synced, and with a seed some of the rest.
   void lose_power(std::optional<std::uint64_t> keep_seed = std::nullopt) {
     disk.cut();
+    disk.release_syncs();
     stack.reset();
     disk.revert(keep_seed);
     disk.thaw();
