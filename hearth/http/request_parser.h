@@ -56,6 +56,8 @@ class RequestParser {
 
  private:
   struct Parser;
+  std::size_t complete(std::size_t header_bytes, std::string_view body);
+  std::size_t feed_in_full(std::string_view message, std::size_t from);
   void fail(Error error);
 
   const RequestLimits limits_;
