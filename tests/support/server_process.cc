@@ -2,14 +2,16 @@
 
 #include <signal.h>
 
+#include <algorithm>
 #include <stdexcept>
 #include <utility>
 
 namespace hearth::tests {
 
 std::vector<std::string> serve_arguments(const ServerOptions& options) {
-  std::vector<std::string> arguments = {HEARTH_EXECUTABLE, "serve", "--listen=127.0.0.1:0", "--data=" + options.data.string(),
-                                        "--log.level=warning"};
+  std::vector<std::string> arguments = {HEARTH_EXECUTABLE, "serve", "--data=" + options.data.string(), "--log.level=warning"};
+  bool says_where = std::ranges::any_of(options.flags, [](const std::string& flag) { return flag.starts_with("--listen="); });
+  if (!says_where) arguments.emplace_back("--listen=127.0.0.1:0");
   arguments.insert(arguments.end(), options.flags.begin(), options.flags.end());
   return arguments;
 }
