@@ -45,6 +45,7 @@ Connection::Connection(Worker& worker, Socket socket, PeerAddress peer, bool is_
 }
 
 Connection::~Connection() {
+  worker_.resize_large_body(large_body_, 0);
   worker_.remove(*this, is_refused_);
 }
 
@@ -115,6 +116,10 @@ bool Connection::parse() {
     case RequestParser::State::kNeedsMore:
       break;
   }
+  if (!may_hold_body()) {
+    refuse(problem({ErrorCode::kUnavailable, "too many large bodies are on their way: try again later"}));
+    return false;
+  }
   if (parser_.is_header_done() && !was_told_to_continue_) {
     resolve_head();
     if (head_.expects_continue && request_.body.empty()) out_ += "HTTP/1.1 100 Continue\r\n\r\n";
@@ -169,6 +174,13 @@ bool Connection::make_room() {
   std::size_t largest = worker_.options().header_bytes_max + kBufferBeyondHeader;
   if (buffer_.size() - end_ < kRoomMin && buffer_.size() < largest) buffer_.resize(std::min(2 * buffer_.size(), largest));
   return end_ < buffer_.size();
+}
+
+// Of small bodies the number of connections is limit enough.
+bool Connection::may_hold_body() {
+  std::size_t held = request_.body.capacity();
+  if (held <= kBodyKeptMax) held = 0;
+  return worker_.resize_large_body(std::exchange(large_body_, held), held);
 }
 
 bool Connection::flush() {
@@ -244,6 +256,7 @@ void Connection::answer(const Response& response) {
     begin_ = parsed_ = end_ = 0;
   }
   parser_.reset();
+  may_hold_body();
   was_told_to_continue_ = false;
 }
 
@@ -251,6 +264,8 @@ void Connection::refuse(const Response& response) {
   resolve_head();
   append(response, false);
   is_closing_ = true;
+  std::string().swap(request_.body);
+  may_hold_body();
   begin_ = parsed_ = end_ = 0;
 }
 

@@ -52,6 +52,7 @@ class Connection final : public Pollable {
   bool flush();    // all answers are written
   Next drain();
   bool make_room();
+  bool may_hold_body();
   void wait_in(Phase phase);
   void on_late();
 
@@ -79,6 +80,7 @@ class Connection final : public Pollable {
   RequestHead head_;
   char generated_id_[16] = {};
   bool was_told_to_continue_ = false;
+  std::size_t large_body_ = 0;  // bytes that the worker knows the body holds, if it is large
 
   std::string out_;  // answers, written up to written_
   std::size_t written_ = 0;

@@ -20,8 +20,6 @@ using BeastView = boost::beast::string_view;
 
 // More is reserved only as it arrives: a declared length alone takes no memory.
 constexpr std::size_t kBodyReservedMax = 64 * 1024;
-// A connection that had one large body does not hold its memory for ever.
-constexpr std::size_t kBodyKeptMax = 64 * 1024;
 
 std::string_view view(BeastView text) {
   return {text.data(), text.size()};
@@ -364,7 +362,7 @@ RequestParser::RequestParser(RequestLimits limits, Request& request)
 RequestParser::~RequestParser() = default;
 
 void RequestParser::reset() {
-  if (request_.body.capacity() > kBodyKeptMax) request_.body = {};
+  if (request_.body.capacity() > kBodyKeptMax) std::string().swap(request_.body);  // an assignment would keep the memory
   request_.body.clear();
   parser_->progress = {};
   parser_->beast.reset();

@@ -20,6 +20,9 @@ struct RequestLimits {
   std::size_t body_bytes_max;
 };
 
+// A parser keeps the memory of a body up to this size for the next one; more it gives back.
+inline constexpr std::size_t kBodyKeptMax = 64 * 1024;
+
 // What the connection, rather than a handler, needs to know of a request.
 struct RequestHead {
   std::string_view target;  // path and query as sent

@@ -25,6 +25,7 @@ struct ServerOptions {
   int threads = 0;            // 0: one a core
   std::size_t header_bytes_max = 16 * 1024;
   std::size_t body_bytes_max = 1024 * 1024;
+  std::size_t large_bodies_bytes_max = 256 * 1024 * 1024;  // of all bodies above 64 KiB at once; over it 503
   std::size_t connections_max = 10'000;
   std::chrono::milliseconds idle_timeout{60'000};     // between requests
   std::chrono::milliseconds request_timeout{15'000};  // from a request's first byte to its last

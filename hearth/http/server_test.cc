@@ -187,6 +187,22 @@ TEST_F(ServerTest, ReadsABodyAsLargeAsTheLimit) {
   EXPECT_EQ(peer.ask(post("/echo/2", "small")).body, "POST /echo/2 [2] from 127.0.0.1 |small");
 }
 
+TEST_F(ServerTest, TooManyLargeBodiesAtOnceAreRefusedUntilOthersAreDone) {
+  options_.large_bodies_bytes_max = 1'500'000;
+  start();
+  const std::string body(800'000, 'x');
+  TestClient first(server_->port());
+  first.send(post("/wait", body));
+  gate_.wait_until_entered();
+  auto refused = TestClient(server_->port()).ask(post("/echo/1", body));
+  EXPECT_EQ(refused.status, 503);
+  EXPECT_EQ(refused.field("Connection"), "close");
+  EXPECT_EQ(TestClient(server_->port()).ask(post("/echo/1", "small")).status, 200);
+  gate_.open();
+  EXPECT_EQ(first.read().status, 200);
+  EXPECT_EQ(TestClient(server_->port()).ask(post("/echo/1", body)).status, 200) << "what they held was given back";
+}
+
 TEST_F(ServerTest, ReadsAHeaderAsLargeAsTheLimit) {
   start();
   TestClient peer(server_->port());

@@ -113,6 +113,12 @@ void Worker::remove(Connection& connection, bool is_refused) {
   finish_if_empty();
 }
 
+bool Worker::resize_large_body(std::size_t before, std::size_t now) {
+  if (before == now) return true;
+  auto change = now - before;  // a smaller body wraps around, and so does the sum
+  return shared_.large_bodies_bytes.fetch_add(change, std::memory_order_relaxed) + change <= shared_.options.large_bodies_bytes_max;
+}
+
 void Worker::write_request_id(char (&id)[16]) {
   id_state_ += 0x9e3779b97f4a7c15u;
   auto bits = mixed(id_state_);

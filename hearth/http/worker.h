@@ -31,6 +31,7 @@ struct Shared {
   CorsPolicy cors;
   std::atomic<std::uint64_t> connections = 0;
   std::atomic<std::uint64_t> refused_connections = 0;
+  std::atomic<std::size_t> large_bodies_bytes = 0;
 };
 
 class Worker final : private Pollable {
@@ -54,6 +55,8 @@ class Worker final : private Pollable {
   bool is_stopping() const { return is_stopping_; }
   std::string_view date() const { return date_; }
   void count_request() { requests_.store(requests() + 1, std::memory_order_relaxed); }
+  // A body that held `before` bytes holds `now`. False: all of them together hold more than they may.
+  bool resize_large_body(std::size_t before, std::size_t now);
   void write_request_id(char (&id)[16]);
   // The tick at which `timeout` from now is surely over.
   std::uint64_t tick_after(std::chrono::milliseconds timeout) const;
