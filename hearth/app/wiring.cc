@@ -84,7 +84,7 @@ Hearth::Hearth(const Config& config, const Clock& clock_in, DataFolder folder_in
                       .dirty_above = [this](std::uint32_t count, std::size_t limit) { return like_store.dirty_above(count, limit); }}),
       likes(like_store, *ledger, *journal, flusher,
             config.likes.require_post ? likes::PostExists([this](PostId post) { return pages.exists(std::move(post)); }) : nullptr),
-      reconciler(like_store, *ledger, clock, [this] { return flush(); }),
+      reconciler(like_store, *ledger, [this] { return flush(); }),
       outbox_bytes_max_(config.outbox.bytes_max) {}
 
 Hearth::~Hearth() {

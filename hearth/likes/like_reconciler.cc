@@ -9,10 +9,6 @@ namespace {
 constexpr std::size_t kPostsPerPage = 1'000;
 constexpr int kTriesMax = 10;  // a post that is liked so fast that it is never at rest
 
-std::uint64_t next_version(std::uint64_t version, const Clock& clock) {
-  return std::max(version + 1, static_cast<std::uint64_t>(clock.now().time_since_epoch().count()));
-}
-
 bool same_sessions(std::vector<std::string> a, std::vector<std::string> b) {
   std::ranges::sort(a);
   std::ranges::sort(b);
@@ -29,7 +25,8 @@ Task<Result<std::uint32_t>> LikeReconciler::sync(PostId post) {
   co_return views->front().likes;
 }
 
-// Makes the ledger's count that of its rows, and memory forget the post, so that it is loaded from there.
+// Makes the ledger's count that of its rows, and memory forget the post, so that it is loaded from there. Where that shows
+// another count than before, it gets a new version.
 Task<Result<void>> LikeReconciler::take_from_ledger(std::string post) {
   for (int attempt = 0; attempt < kTriesMax; ++attempt) {
     if (auto flushed = co_await flush_(); !flushed) co_return flushed;
@@ -37,8 +34,12 @@ Task<Result<void>> LikeReconciler::take_from_ledger(std::string post) {
     if (!members) co_return std::unexpected(members.error());
     const LedgerPost& head = members->head;
     auto rows = static_cast<std::uint32_t>(members->sessions.size());
-    if (head.version != 0 && head.likes != rows) {
-      auto repaired = co_await ledger_.repair(head, members->sessions, next_version(head.version, clock_));
+    auto version = store_.reserve_version(head.version);
+    if (store_.is_dirty(post)) continue;
+    auto live = store_.clean_resident(post, /*wants_sessions=*/false);
+    bool shows_another = head.likes != rows || (live && live->view.likes != rows);
+    if (head.version != 0 && shows_another) {
+      auto repaired = co_await ledger_.repair(head, members->sessions, version);
       if (!repaired) co_return std::unexpected(repaired.error());
       if (!*repaired) continue;
     }
@@ -56,7 +57,9 @@ Task<Result<InitializeReport>> LikeReconciler::initialize() {
     if (!page) co_return std::unexpected(page.error());
     if (page->empty()) co_return report;
     for (const auto& audited : *page) {
-      if (audited.rows != audited.head.likes || !store_.forget(audited.head.post)) {
+      auto live = store_.clean_resident(audited.head.post, /*wants_sessions=*/false);
+      bool agrees = audited.rows == audited.head.likes && (!live || live->view.likes == audited.rows);
+      if (!agrees || !store_.forget(audited.head.post)) {
         if (auto taken = co_await take_from_ledger(audited.head.post); !taken) co_return std::unexpected(taken.error());
       }
       ++report.posts;
@@ -105,39 +108,51 @@ Task<Result<AuditedPost>> LikeReconciler::audit_one(std::string post) {
 
 Task<Result<LikeReconciler::Verdict>> LikeReconciler::check(AuditedPost audited, bool compares_sessions, Drift& drift) {
   bool has_drifted = false;
+  Versions last;
   for (int attempt = 0; attempt < kTriesMax; ++attempt) {
-    const LedgerPost& head = audited.head;
-    auto live = store_.clean_resident(head.post);
-    // Not in memory: the ledger's rows are the live state. Or being changed just now: compared at the next try.
-    bool is_comparable = live.has_value() || !store_.is_dirty(head.post);
-    std::uint32_t live_likes = live ? live->view.likes : audited.rows;
-    bool knows_sessions = live && live->has_sessions;
-    if (is_comparable) {
-      bool same = live_likes == head.likes && head.likes == audited.rows && (!live || live->view.version == head.version);
-      if (same && knows_sessions && compares_sessions) {
-        auto members = co_await ledger_.members(head.post);
-        if (!members) co_return std::unexpected(members.error());
-        same = same_sessions(members->sessions, live->sessions);
-      }
-      if (same) co_return has_drifted ? Verdict::kRepaired : Verdict::kSame;
-      // A difference seen once may be a flush between the two looks; the same one seen twice is drift.
-      if (attempt > 0) {
-        if (!has_drifted) drift = {head.post, live_likes, head.likes, audited.rows};
-        has_drifted = true;
-        if (knows_sessions) {
-          auto repaired = co_await ledger_.repair(head, live->sessions, live->view.version);
-          if (!repaired) co_return std::unexpected(repaired.error());
-        } else if (auto taken = co_await take_from_ledger(head.post); !taken) {
-          co_return std::unexpected(taken.error());
-        }
-      }
+    auto compared = co_await compare(audited, compares_sessions, last);
+    if (!compared) co_return std::unexpected(compared.error());
+    if (*compared == Comparison::kSame) co_return has_drifted ? Verdict::kRepaired : Verdict::kSame;
+    if (*compared == Comparison::kDiffers) {
+      auto live = store_.clean_resident(audited.head.post, /*wants_sessions=*/false);
+      if (!has_drifted) drift = {audited.head.post, live ? live->view.likes : audited.rows, audited.head.likes, audited.rows};
+      has_drifted = true;
+      if (auto repaired = co_await repair(audited.head); !repaired) co_return std::unexpected(repaired.error());
     }
     if (auto flushed = co_await flush_(); !flushed) co_return std::unexpected(flushed.error());
-    auto again = co_await audit_one(head.post);
+    auto again = co_await audit_one(audited.head.post);
     if (!again) co_return std::unexpected(again.error());
     audited = std::move(*again);
   }
   co_return has_drifted ? Verdict::kNotRepaired : Verdict::kSame;
+}
+
+// Only at one version: a post that changes may be flushed between the two looks. The same two versions seen twice have
+// nothing to do with a flush.
+Task<Result<LikeReconciler::Comparison>> LikeReconciler::compare(const AuditedPost& audited, bool compares_sessions, Versions& last) {
+  const LedgerPost& head = audited.head;
+  bool was_dirty = store_.is_dirty(head.post);
+  auto live = store_.clean_resident(head.post, compares_sessions);
+  if (!live && was_dirty) co_return Comparison::kTryAgain;
+  if (live && live->view.version != head.version) {
+    Versions seen{live->view.version, head.version};
+    co_return seen == std::exchange(last, seen) ? Comparison::kDiffers : Comparison::kTryAgain;
+  }
+  if (head.likes != audited.rows || (live && live->view.likes != audited.rows)) co_return Comparison::kDiffers;
+  if (!compares_sessions || !live || !live->has_sessions) co_return Comparison::kSame;
+  auto members = co_await ledger_.members(head.post);
+  if (!members) co_return std::unexpected(members.error());
+  if (members->head.version != head.version) co_return Comparison::kTryAgain;
+  co_return same_sessions(std::move(members->sessions), std::move(live->sessions)) ? Comparison::kSame : Comparison::kDiffers;
+}
+
+Task<Result<void>> LikeReconciler::repair(const LedgerPost& head) {
+  auto live = store_.clean_resident(head.post, /*wants_sessions=*/true);
+  if (!live && store_.is_dirty(head.post)) co_return Result<void>{};  // being changed: compared again
+  if (!live || !live->has_sessions) co_return co_await take_from_ledger(head.post);
+  auto repaired = co_await ledger_.repair(head, std::move(live->sessions), live->view.version);
+  if (!repaired) co_return std::unexpected(repaired.error());
+  co_return Result<void>{};
 }
 
 }  // namespace hearth::likes

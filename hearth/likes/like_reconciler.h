@@ -3,8 +3,9 @@
 // Brings live state and SQL together when something other than Hearth has changed one of them.
 //
 // Always: first the flusher brings everything that was answered to the ledger; then both are compared at one version; then
-// the repair is a compare-and-set on that version, and is tried again if a like came between. Live state wins where
-// it knows who likes the post; the ledger's rows win over its counts.
+// the repair is a compare-and-set on that version, and is tried again if a like came between. A repair that makes a new
+// version reserves it in the store, so that a like that comes meanwhile has a higher one and is not taken for an old one.
+// Live state wins where it knows who likes the post; the ledger's rows win over its counts.
 //
 // Thread-safe; likes go on meanwhile.
 
@@ -14,7 +15,6 @@
 #include <string>
 #include <vector>
 
-#include "hearth/base/clock.h"
 #include "hearth/base/task.h"
 #include "hearth/likes/like_ledger.h"
 #include "hearth/likes/stores/memory_like_store.h"
@@ -47,8 +47,7 @@ struct InitializeReport {
 
 class LikeReconciler {
  public:
-  LikeReconciler(MemoryLikeStore& store, LikeLedger& ledger, const Clock& clock, Flush flush)
-      : store_(store), ledger_(ledger), clock_(clock), flush_(std::move(flush)) {}
+  LikeReconciler(MemoryLikeStore& store, LikeLedger& ledger, Flush flush) : store_(store), ledger_(ledger), flush_(std::move(flush)) {}
 
   // Takes the post's live state from SQL and returns its count.
   Task<Result<std::uint32_t>> sync(PostId post);
@@ -60,13 +59,22 @@ class LikeReconciler {
  private:
   enum class Verdict : std::uint8_t { kSame, kRepaired, kNotRepaired };
 
+  // A comparison: whether it could be made, and what it said.
+  enum class Comparison : std::uint8_t { kTryAgain, kSame, kDiffers };
+  struct Versions {
+    std::uint64_t live = 0;
+    std::uint64_t ledger = 0;
+    friend bool operator==(const Versions&, const Versions&) = default;
+  };
+
   Task<Result<void>> take_from_ledger(std::string post);
+  Task<Result<Comparison>> compare(const AuditedPost& audited, bool compares_sessions, Versions& last);
+  Task<Result<void>> repair(const LedgerPost& head);
   Task<Result<Verdict>> check(AuditedPost audited, bool compares_sessions, Drift& drift);
   Task<Result<AuditedPost>> audit_one(std::string post);
 
   MemoryLikeStore& store_;
   LikeLedger& ledger_;
-  const Clock& clock_;
   Flush flush_;
 };
 

@@ -346,7 +346,7 @@ Task<Result<bool>> SqliteLikeLedger::repair(LedgerPost expected, std::vector<std
             connection.statement(kAddBySession).run(found.id, stored, created_at);
           });
         }
-        connection.statement(kSetCount).run(found.id, sessions.size(), new_version);
+        connection.statement(kSetCount).run(found.id, count_ratings(connection, found.id), new_version);
         return true;
       });
 }

@@ -153,7 +153,7 @@ MemoryLikeStore::Attempt MemoryLikeStore::change_loaded(Shard& shard, Post& post
   auto now = clock_.now();
   if (outcome.changed) {
     outcome.likes = is_liked ? post.likes + 1 : post.likes - 1;
-    outcome.version = std::max(post.version + 1, static_cast<std::uint64_t>(now.time_since_epoch().count()));
+    outcome.version = std::max({post.version + 1, version_floor_ + 1, static_cast<std::uint64_t>(now.time_since_epoch().count())});
   }
   auto sequence = append(change, outcome, post.version, now);
   if (!sequence) return {.outcome = std::unexpected(sequence.error())};
@@ -444,6 +444,15 @@ bool MemoryLikeStore::forget(std::string_view name) {
   return true;
 }
 
+std::uint64_t MemoryLikeStore::reserve_version(std::uint64_t above) {
+  std::uint64_t wanted = std::max(above + 1, static_cast<std::uint64_t>(clock_.now().time_since_epoch().count()));
+  std::uint64_t floor = version_floor_;
+  do {
+    wanted = std::max(wanted, floor + 1);
+  } while (!version_floor_.compare_exchange_weak(floor, wanted));
+  return wanted;
+}
+
 void MemoryLikeStore::on_lost(outbox::Sequence first) {
   load_barrier_ = journal_.durable_mark();
   idempotency_.forget_from(first);
@@ -491,14 +500,14 @@ std::vector<std::string> MemoryLikeStore::dirty_above(std::uint32_t likes, std::
   return names;
 }
 
-std::optional<MemoryLikeStore::Resident> MemoryLikeStore::clean_resident(std::string_view name) const {
+std::optional<MemoryLikeStore::Resident> MemoryLikeStore::clean_resident(std::string_view name, bool wants_sessions) const {
   const Shard& shard = shard_of(name);
   std::lock_guard lock(shard.mutex);
   auto found = shard.posts.find(name);
   if (found == shard.posts.end() || found->second.changed_in > passed_) return std::nullopt;
   const Post& post = found->second;
   Resident resident{.view = {.likes = post.likes, .version = post.version}, .sessions = {}, .has_sessions = post.members != nullptr};
-  if (post.members) {
+  if (post.members && wants_sessions) {
     for (SessionNumber session : *post.members) resident.sessions.push_back(sessions_.name(session));
   }
   return resident;

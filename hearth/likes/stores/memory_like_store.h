@@ -68,14 +68,18 @@ class MemoryLikeStore final : public LikeStore, public outbox::JournalListener {
   std::vector<std::string> dirty_above(std::uint32_t likes, std::size_t limit) const;
 
   // The post as memory has it, for comparing with the ledger. Nothing if it is not in memory or dirty.
+  // `sessions` are given if they are wanted.
   struct Resident {
     LikeView view;
     std::vector<std::string> sessions;
     bool has_sessions = false;  // they were loaded
   };
-  std::optional<Resident> clean_resident(std::string_view post) const;
+  std::optional<Resident> clean_resident(std::string_view post, bool wants_sessions) const;
   // Forgets the post, so that it is loaded again. False: it is dirty.
   bool forget(std::string_view post);
+  // A version above `above` for a repair in the ledger. Every change from now on, of any post, gets a higher one; whether
+  // there was one just before, is_dirty() tells.
+  std::uint64_t reserve_version(std::uint64_t above);
 
   struct Stats {
     std::uint64_t posts = 0;
@@ -153,6 +157,7 @@ class MemoryLikeStore final : public LikeStore, public outbox::JournalListener {
   SingleFlight flights_;
   std::array<Shard, kShards> shards_;
   std::atomic<outbox::Sequence> passed_{0};
+  std::atomic<std::uint64_t> version_floor_{0};    // new versions are above it
   std::atomic<outbox::Sequence> load_barrier_{0};  // loads wait until consumers have passed it
   std::atomic<std::uint64_t> cold_posts_{0};
   std::atomic<std::uint64_t> bytes_{0};

@@ -10,6 +10,7 @@
 
 #include "hearth/drivers/sqlite/fault_vfs.h"
 #include "hearth/drivers/sqlite/temporary_folder.h"
+#include "hearth/likes/forwarding_ledger.h"
 #include "hearth/likes/like_model.h"
 #include "hearth/likes/like_store_conformance.h"
 #include "hearth/likes/test_stack.h"
@@ -38,9 +39,9 @@ INSTANTIATE_TEST_SUITE_P(Memory, LikeStoreConformance,
                          testing::Values(LikeStoreMaker{"memory", [] { return std::make_unique<MemoryStoreUnderTest>(); }}), name_of_maker);
 
 // A ledger whose answers can be kept back after they were read.
-class SlowLedger final : public LikeLedger {
+class SlowLedger final : public ForwardingLedger {
  public:
-  SlowLedger(LikeLedger& ledger, Executor executor) : ledger_(ledger), gate_(executor, released_) {}
+  SlowLedger(LikeLedger& ledger, Executor executor) : ForwardingLedger(ledger), gate_(executor, released_) {}
 
   enum class Hold : std::uint8_t { kNothing, kHeads, kMembers };
   void hold(Hold hold) { hold_ = hold; }
@@ -52,27 +53,15 @@ class SlowLedger final : public LikeLedger {
   }
 
   Task<Result<std::vector<LedgerPost>>> heads(std::vector<std::string> posts) override {
-    auto heads = co_await ledger_.heads(std::move(posts));
+    auto heads = co_await ForwardingLedger::heads(std::move(posts));
     if (hold_ == Hold::kHeads) co_await wait();
     co_return heads;
   }
   Task<Result<LedgerMembers>> members(std::string post) override {
-    auto members = co_await ledger_.members(std::move(post));
+    auto members = co_await ForwardingLedger::members(std::move(post));
     if (hold_ == Hold::kMembers) co_await wait();
     co_return members;
   }
-  Task<Result<std::vector<LikedPost>>> likes_of(std::string session, std::size_t limit, ReadTail read_tail) override {
-    return ledger_.likes_of(std::move(session), limit, std::move(read_tail));
-  }
-  Task<Result<std::vector<AuditedPost>>> audit(std::string after, std::size_t limit) override {
-    return ledger_.audit(std::move(after), limit);
-  }
-  Task<Result<bool>> repair(LedgerPost expected, std::vector<std::string> sessions, std::uint64_t new_version) override {
-    return ledger_.repair(std::move(expected), std::move(sessions), new_version);
-  }
-  Result<AppliedBatch> apply(const LedgerBatch& batch) override { return ledger_.apply(batch); }
-  Result<LedgerCursor> cursor() override { return ledger_.cursor(); }
-  Result<std::uint64_t> post_count() override { return ledger_.post_count(); }
 
  private:
   Task<void> wait() {
@@ -80,7 +69,6 @@ class SlowLedger final : public LikeLedger {
     co_await gate_.wait(1);
   }
 
-  LikeLedger& ledger_;
   Hold hold_ = Hold::kNothing;
   int held_ = 0;
   std::atomic<std::uint64_t> released_{0};

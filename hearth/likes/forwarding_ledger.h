@@ -1,0 +1,36 @@
+#pragma once
+
+// For tests: a ledger that hands every call to another one; a test overrides the call it wants to step into.
+
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "hearth/likes/like_ledger.h"
+
+namespace hearth::likes {
+
+class ForwardingLedger : public LikeLedger {
+ public:
+  explicit ForwardingLedger(LikeLedger& ledger) : ledger_(ledger) {}
+
+  Task<Result<std::vector<LedgerPost>>> heads(std::vector<std::string> posts) override { return ledger_.heads(std::move(posts)); }
+  Task<Result<LedgerMembers>> members(std::string post) override { return ledger_.members(std::move(post)); }
+  Task<Result<std::vector<LikedPost>>> likes_of(std::string session, std::size_t limit, ReadTail read_tail) override {
+    return ledger_.likes_of(std::move(session), limit, std::move(read_tail));
+  }
+  Task<Result<std::vector<AuditedPost>>> audit(std::string after, std::size_t limit) override {
+    return ledger_.audit(std::move(after), limit);
+  }
+  Task<Result<bool>> repair(LedgerPost expected, std::vector<std::string> sessions, std::uint64_t new_version) override {
+    return ledger_.repair(std::move(expected), std::move(sessions), new_version);
+  }
+  Result<AppliedBatch> apply(const LedgerBatch& batch) override { return ledger_.apply(batch); }
+  Result<LedgerCursor> cursor() override { return ledger_.cursor(); }
+  Result<std::uint64_t> post_count() override { return ledger_.post_count(); }
+
+ private:
+  LikeLedger& ledger_;
+};
+
+}  // namespace hearth::likes
