@@ -22,7 +22,7 @@
 namespace hearth::app {
 namespace {
 
-constexpr std::size_t kPieceBytes = 768 * 1024;  // below what a server takes as a body
+constexpr std::size_t kPieceBytes = 700 * 1024;  // with one more line below the MiB that a server takes as a body
 
 int report(const Error& error) {
   complain("hearth: " + error.message);
