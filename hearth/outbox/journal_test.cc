@@ -352,7 +352,7 @@ TEST_F(JournalTest, AFailedTrimIsTriedAgain) {
   for (const char* events : {"a", "b", "c"}) commit(events);
   disk.inject({.kind = FaultKind::kWriteError, .files = "journal.db"});
   journal->trim(3);
-  while (disk.faults_met() == 0) std::this_thread::yield();
+  while (journal->stats().failed_commits == 0) std::this_thread::yield();
   recovered();
   commit("d");
   restart();
