@@ -18,7 +18,7 @@ import time
 import urllib.request
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
-BUILD = ROOT / "build" / "release"
+build = ROOT / "build" / "release"  # --build
 LUA = ROOT / "bench" / "likes.lua"
 TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
 
@@ -45,7 +45,7 @@ class Hearth:
     def __init__(self, data, *flags):
         began = time.monotonic()
         self.process = subprocess.Popen(
-            [BUILD / "hearth", "serve", "--listen=127.0.0.1:0", f"--data={data}", "--log.level=warning", *flags],
+            [build / "hearth", "serve", "--listen=127.0.0.1:0", f"--data={data}", "--log.level=warning", *flags],
             stdout=subprocess.PIPE, text=True)
         line = self.process.stdout.readline()
         self.start_seconds = time.monotonic() - began
@@ -75,7 +75,7 @@ class Hearth:
 class BareLoop:
     def __init__(self, threads):
         port = free_port()
-        self.process = subprocess.Popen([BUILD / "bench" / "bare_loop", str(port), str(threads)])
+        self.process = subprocess.Popen([build / "bench" / "bare_loop", str(port), str(threads)])
         self.pid = self.process.pid
         self.url = f"http://127.0.0.1:{port}"
         for _ in range(500):
@@ -108,18 +108,20 @@ def load(server, connections, seconds, **settings):
 
 
 def beside_bare_loop(name, connections, seconds, data_root, flags=(), per_request=1, prepare=None, **settings):
-    """Warm up, measure Hearth, then the bare loop under the same load, and print both."""
+    """Warm up, measure Hearth, then the bare loop under the same load, and print both. A second is only to see that it works."""
     with tempfile.TemporaryDirectory(dir=data_root) as data, Hearth(data, *flags) as hearth:
         if prepare:
             prepare(hearth)
-        load(hearth, connections, max(2, seconds // 5), SEED=1, **settings)
+        if seconds > 1:
+            load(hearth, connections, max(2, seconds // 5), SEED=1, **settings)
         start = hearth.metrics()
         result = load(hearth, connections, seconds, SEED=2, **settings)
         end = hearth.metrics()
         memory = resident_mib(hearth.pid)
     with BareLoop(os.cpu_count()) as bare:
-        load(bare, connections, 2, SEED=1, **settings)
-        limit = load(bare, connections, max(3, seconds // 2), SEED=2, **settings)
+        if seconds > 1:
+            load(bare, connections, 2, SEED=1, **settings)
+        limit = load(bare, connections, min(seconds, max(3, seconds // 2)), SEED=2, **settings)
 
     errors = result["status_errors"] + result["socket_errors"]
     flushed = end["hearth_flusher_events_total"] - start["hearth_flusher_events_total"]
@@ -139,15 +141,17 @@ def beside_bare_loop(name, connections, seconds, data_root, flags=(), per_reques
 def throughput(options, data_root):
     seconds = options.seconds
     for durability in ("commit", "relaxed"):
-        for connections in (64, 256):
+        for connections in (64,) if options.toy else (64, 256):
             beside_bare_loop(f"toggle, {durability}, {connections} connections", connections, seconds, data_root,
                              flags=[f"--durability={durability}"], MODE="toggle")
-    beside_bare_loop("toggle, browser headers, 64", 64, seconds, data_root, MODE="toggle", HEADERS="browser")
-    beside_bare_loop("toggle, UUID posts, 64", 64, seconds, data_root, MODE="toggle", IDS="uuid")
+    if not options.toy:
+        beside_bare_loop("toggle, browser headers, 64", 64, seconds, data_root, MODE="toggle", HEADERS="browser")
+        beside_bare_loop("toggle, UUID posts, 64", 64, seconds, data_root, MODE="toggle", IDS="uuid")
     beside_bare_loop("toggle, UUID posts, browser, 64", 64, seconds, data_root, MODE="toggle", IDS="uuid", HEADERS="browser")
-    fill = lambda hearth: load(hearth, 64, max(2, seconds // 2), MODE="batch", SEED=9)
+    fill = lambda hearth: load(hearth, 64, min(seconds, max(2, seconds // 2)), MODE="batch", SEED=9)
     beside_bare_loop("merge of 50 posts, 64", 64, seconds, data_root, MODE="merge", prepare=fill)
-    beside_bare_loop("merge of 50 UUID posts, 64", 64, seconds, data_root, MODE="merge", IDS="uuid")
+    if not options.toy:
+        beside_bare_loop("merge of 50 UUID posts, 64", 64, seconds, data_root, MODE="merge", IDS="uuid")
     beside_bare_loop("batch of 100 toggles, 64 (toggles)", 64, seconds, data_root, MODE="batch", per_request=100)
 
 
@@ -162,10 +166,10 @@ def memory_and_start(options, data_root):
     likes = options.likes
     print(f"{likes:,} likes of {likes // 10:,} UUID sessions on {likes // 100:,} posts:", flush=True)
     began = time.monotonic()
-    subprocess.run([BUILD / "hearth", "generate", f"--posts={likes // 100}", f"--sessions={likes // 10}", f"--likes={likes}", "--seed=1",
+    subprocess.run([build / "hearth", "generate", f"--posts={likes // 100}", f"--sessions={likes // 10}", f"--likes={likes}", "--seed=1",
                     f"--out={lines}"], check=True)
     generated = time.monotonic()
-    subprocess.run([BUILD / "hearth", "import", lines, f"--data={data}", "--log.level=warning"], check=True, stdout=subprocess.DEVNULL)
+    subprocess.run([build / "hearth", "import", lines, f"--data={data}", "--log.level=warning"], check=True, stdout=subprocess.DEVNULL)
     imported = time.monotonic()
     print(f"  generated in {generated - began:.1f} s, imported in {imported - generated:.1f} s;"
           f" {sum(f.stat().st_size for f in data.iterdir()) / likes:.1f} bytes a like on disk", flush=True)
@@ -185,12 +189,18 @@ def memory_and_start(options, data_root):
 
 
 def main():
+    global build
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seconds", type=int, default=10, help="of each measured run (default 10)")
     parser.add_argument("--sustained", type=int, default=60, help="seconds of the run of unique likes (default 60)")
     parser.add_argument("--likes", type=int, default=10_000_000, help="for memory and start-up (default 10,000,000)")
     parser.add_argument("--only", choices=["throughput", "sustained", "memory"], help="one part instead of all")
+    parser.add_argument("--build", type=pathlib.Path, default=build, help="the build to measure (default build/release)")
+    parser.add_argument("--toy", action="store_true", help="each kind of run once and short: shows that it works, not how fast")
     options = parser.parse_args()
+    if options.toy:
+        options.seconds, options.sustained, options.likes = 1, 1, 20_000
+    build = options.build.resolve()
     if not shutil.which("wrk"):
         sys.exit("wrk is missing: ./dev bench installs it")
 
