@@ -41,9 +41,10 @@ LikeState state_from(bool is_liked) {
 
 }  // namespace
 
-LikeClient::LikeClient(std::string name, std::vector<std::string> posts, std::size_t sessions, std::uint64_t seed)
+LikeClient::LikeClient(std::string name, std::vector<std::string> posts, std::size_t sessions, std::uint64_t seed, bool expects_faults)
     : name_(std::move(name)),
       posts_(std::move(posts)),
+      expects_faults_(expects_faults),
       states_(posts_.size() * sessions, LikeState::kNotLiked),
       versions_(posts_.size(), 0),
       random_(seed) {
@@ -57,6 +58,11 @@ bool LikeClient::step(HttpClient& http) {
   begin(request);
   try {
     auto answer = send(http, request);
+    // Of a batch, only a part may have been refused.
+    if (expects_faults_ && answer.body.contains(R"("code":"unavailable")")) {
+      unanswered_ = std::move(request);
+      return false;
+    }
     take(request, answer);
   } catch (const ConnectionLost&) {
     unanswered_ = std::move(request);

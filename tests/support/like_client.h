@@ -27,10 +27,11 @@ struct LikeOperation {
 
 class LikeClient {
  public:
-  // `name` begins the ids of its sessions, half of which are UUIDs.
-  LikeClient(std::string name, std::vector<std::string> posts, std::size_t sessions, std::uint64_t seed);
+  // `name` begins the ids of its sessions, half of which are UUIDs. `expects_faults`: a 503 is no wrong answer, but as good
+  // as none.
+  LikeClient(std::string name, std::vector<std::string> posts, std::size_t sessions, std::uint64_t seed, bool expects_faults = false);
 
-  // Sends one request and checks its answer. False: the connection was lost. Throws when an answer is wrong.
+  // Sends one request and checks its answer. False: none came. Throws when an answer is wrong.
   bool step(HttpClient& http);
   // After a loss: sends the keyed request again whose answer did not come, if there is one, twice, and checks that it has
   // taken effect once.
@@ -72,6 +73,7 @@ class LikeClient {
 
   const std::string name_;
   const std::vector<std::string> posts_;
+  const bool expects_faults_;
   std::vector<std::string> sessions_;
   std::vector<LikeState> states_;
   std::vector<std::uint64_t> versions_;

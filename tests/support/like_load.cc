@@ -15,9 +15,10 @@ constexpr std::size_t kSessionsPerClient = 8;
 
 }  // namespace
 
-LikeLoad::LikeLoad(std::vector<std::string> posts, std::size_t clients, std::uint64_t seed)
-    : posts_(std::move(posts)), seen_versions_(posts_.size(), 0) {
-  for (std::size_t i = 0; i < clients; ++i) clients_.emplace_back("client-" + std::to_string(i), posts_, kSessionsPerClient, seed + i);
+LikeLoad::LikeLoad(std::vector<std::string> posts, std::size_t clients, std::uint64_t seed, bool expects_faults)
+    : posts_(std::move(posts)), expects_faults_(expects_faults), seen_versions_(posts_.size(), 0) {
+  for (std::size_t i = 0; i < clients; ++i)
+    clients_.emplace_back("client-" + std::to_string(i), posts_, kSessionsPerClient, seed + i, expects_faults);
 }
 
 LikeLoad::~LikeLoad() {
@@ -48,7 +49,9 @@ void LikeLoad::run_reader(std::uint16_t port) {
   HttpClient http(port);
   try {
     for (std::size_t i = 0;; i = (i + 1) % posts_.size()) {
-      auto body = http.get("/api/posts/" + posts_[i] + "/likes").json();
+      auto answer = http.get("/api/posts/" + posts_[i] + "/likes");
+      if (expects_faults_ && answer.status == 503) continue;
+      auto body = answer.json();
       auto version = static_cast<std::uint64_t>(body.at("version").as_int64());
       if (version < seen_versions_[i]) fail(posts_[i] + " went back to an older version: " + serialize(body));
       seen_versions_[i] = std::max(seen_versions_[i], version);

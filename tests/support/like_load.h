@@ -18,7 +18,8 @@ namespace hearth::tests {
 
 class LikeLoad {
  public:
-  LikeLoad(std::vector<std::string> posts, std::size_t clients, std::uint64_t seed);
+  // `expects_faults`: a client stops at its first 503, as if it had lost the server.
+  LikeLoad(std::vector<std::string> posts, std::size_t clients, std::uint64_t seed, bool expects_faults = false);
   ~LikeLoad();
 
   // Starts a thread a client, and one that reads counts; they go on until they lose the server.
@@ -48,6 +49,7 @@ class LikeLoad {
   std::map<std::string, std::int64_t> members() const;
 
   const std::vector<std::string> posts_;
+  const bool expects_faults_;
   std::vector<LikeClient> clients_;
   std::vector<std::uint64_t> seen_versions_;  // by the reader
 
