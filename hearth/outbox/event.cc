@@ -10,7 +10,7 @@ namespace {
 
 // The fixed part of an event on disk, little-endian, followed by the post's and the session's bytes.
 // A change of layout takes a new `kind`, so that a journal written by an older Hearth can still be read.
-struct [[gnu::packed]] Head {
+struct Head {
   std::uint8_t kind;
   std::uint8_t is_liked;
   std::uint8_t post_bytes;
@@ -20,7 +20,7 @@ struct [[gnu::packed]] Head {
   std::uint64_t previous;
   std::int64_t at_micros;
 };
-static_assert(sizeof(Head) == 32);
+static_assert(sizeof(Head) == 32, "no padding");
 static_assert(std::endian::native == std::endian::little, "the journal is little-endian");
 static_assert(kIdBytesMax <= 255);
 

@@ -62,8 +62,9 @@ Result<void> decode_records(std::string_view blob, std::vector<IdempotencyRecord
     blob.remove_prefix(sizeof head);
     if (blob.size() < std::size_t{head.key_bytes} + head.content_bytes)
       return fail(ErrorCode::kInternal, "journal: an idempotency record is cut short");
+    std::int64_t at_micros = head.at_micros;  // by value: a reference into a packed struct may be misaligned
     out.push_back({std::string(blob.substr(0, head.key_bytes)), std::string(blob.substr(head.key_bytes, head.content_bytes)),
-                   UtcMicros(std::chrono::microseconds(head.at_micros))});
+                   UtcMicros(std::chrono::microseconds(at_micros))});
     blob.remove_prefix(head.key_bytes + head.content_bytes);
   }
   return {};
