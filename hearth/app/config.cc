@@ -205,6 +205,10 @@ bool ListenAddress::is_loopback() const {
   return host.starts_with("127.") || host == "::1";
 }
 
+std::string ListenAddress::text() const {
+  return (host.contains(':') ? "[" + host + "]" : host) + ":" + std::to_string(port);
+}
+
 bool Config::Auth::is_configured() const {
   return service_key || admin_key || viewer_key || cron_secret || jwt_secret || jwks_file;
 }

@@ -30,6 +30,7 @@ struct ListenAddress {
   std::string host = "127.0.0.1";  // an IP address
   std::uint16_t port = 8080;       // 0: any free one
   bool is_loopback() const;
+  std::string text() const;  // HOST:PORT, an IPv6 address in brackets
 };
 
 // What each field means, its limits and its unit: the table in config.cc. The defaults are those of these structs.

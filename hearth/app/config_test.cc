@@ -92,6 +92,7 @@ TEST_F(ConfigTest, EverySettingIsTakenFromFlagEnvironmentAndFile) {
   auto from_file = load_config({flag}, {});
   ASSERT_TRUE(from_file) << from_file.error().message;
   EXPECT_EQ(from_file->listen.host, "::1");
+  EXPECT_EQ(from_file->listen.text(), "[::1]:0");
   EXPECT_TRUE(from_file->demo);
   EXPECT_EQ(from_file->durability, outbox::Durability::kRelaxed);
   EXPECT_EQ(from_file->http.idle_timeout, std::chrono::seconds(5));

@@ -45,9 +45,7 @@ Choice choice(std::vector<std::string_view> names) {
 }
 
 std::string show_listen(const Config& config) {
-  const auto& [host, port] = config.listen;
-  bool is_v6 = host.contains(':');
-  return (is_v6 ? "[" + host + "]" : host) + ":" + std::to_string(port);
+  return config.listen.text();
 }
 
 bool is_ip_address(const std::string& host) {

@@ -14,11 +14,12 @@ using boost::asio::ip::tcp;
 Result<std::string> RunningServer::post(const std::string& target, std::string body, const std::string& content_type) const {
   std::string host_and_port = address_.substr(address_.find("//") + 2);
   auto colon = host_and_port.rfind(':');
+  std::string host = host_and_port.substr(0, colon);
+  if (host.starts_with('[')) host = host.substr(1, host.size() - 2);  // an IPv6 address
   try {
     boost::asio::io_context context;
     tcp::socket socket(context);
-    socket.connect({boost::asio::ip::make_address(host_and_port.substr(0, colon)),
-                    static_cast<std::uint16_t>(std::stoi(host_and_port.substr(colon + 1)))});
+    socket.connect({boost::asio::ip::make_address(host), static_cast<std::uint16_t>(std::stoi(host_and_port.substr(colon + 1)))});
     beast_http::request<beast_http::string_body> request(beast_http::verb::post, target, 11);
     request.set(beast_http::field::host, host_and_port);
     request.set(beast_http::field::content_type, content_type);
