@@ -102,8 +102,9 @@ void HttpClient::connect() {
   address.sin_port = htons(port_);
   address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
   if (::connect(socket_, reinterpret_cast<sockaddr*>(&address), sizeof address) == 0) return;
+  std::string reason = std::strerror(errno);
   disconnect();
-  lost(std::string("connect: ") + std::strerror(errno));
+  lost("connect: " + reason);
 }
 
 void HttpClient::disconnect() {

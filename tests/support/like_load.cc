@@ -27,6 +27,7 @@ LikeLoad::~LikeLoad() {
 
 void LikeLoad::start(std::uint16_t port) {
   answers_ = 0;
+  has_lost_server_ = false;
   for (auto& client : clients_) threads_.emplace_back([this, &client, port] { run_client(client, port); });
   threads_.emplace_back([this, port] { run_reader(port); });
 }
@@ -39,6 +40,9 @@ void LikeLoad::run_client(LikeClient& client, std::uint16_t port) {
       ++answers_;
       changed_.notify_one();
     }
+    std::lock_guard lock(mutex_);
+    has_lost_server_ = true;
+    changed_.notify_one();
   } catch (const std::exception& error) {
     fail(error.what());
   }
@@ -64,7 +68,7 @@ void LikeLoad::run_reader(std::uint16_t port) {
 
 void LikeLoad::wait_for_answers(std::uint64_t count) {
   std::unique_lock lock(mutex_);
-  changed_.wait(lock, [&] { return answers_ >= count || !failures_.empty(); });
+  changed_.wait(lock, [&] { return answers_ >= count || has_lost_server_ || !failures_.empty(); });
 }
 
 void LikeLoad::join() {

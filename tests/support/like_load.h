@@ -2,7 +2,6 @@
 
 // Several LikeClients at once against one server, and what must hold whenever it has been started again.
 
-#include <atomic>
 #include <condition_variable>
 #include <cstdint>
 #include <filesystem>
@@ -24,7 +23,7 @@ class LikeLoad {
 
   // Starts a thread a client, and one that reads counts; they go on until they lose the server.
   void start(std::uint16_t port);
-  // Returns once so many requests were answered since start(), or a client has failed.
+  // Returns once so many requests were answered since start(), or something has failed.
   void wait_for_answers(std::uint64_t count);
   // Joins the threads; what they found wrong is in failures().
   void join();
@@ -57,6 +56,7 @@ class LikeLoad {
   std::mutex mutex_;
   std::condition_variable changed_;
   std::uint64_t answers_ = 0;
+  bool has_lost_server_ = false;
   std::vector<std::string> failures_;
 };
 

@@ -37,7 +37,11 @@ ExitStatus ServerProcess::terminate() {
 
 void ServerProcess::kill() {
   process_->signal(SIGKILL);
-  process_->wait();
+  auto status = process_->wait();
+  if (status.signal != SIGKILL) {
+    throw std::runtime_error("the server had ended before (" + std::to_string(status.code) + ", signal " + std::to_string(status.signal) +
+                             "): " + process_->errors());
+  }
 }
 
 }  // namespace hearth::tests

@@ -31,7 +31,7 @@ class ServerProcess {
   // SIGTERM without waiting for the end.
   void ask_to_stop() { process_->signal(15); }
   ExitStatus wait() { return process_->wait(); }
-  // kill -9.
+  // kill -9. Throws if it had ended before by itself.
   void kill();
   // Serves from the same folder again, on another port. REQUIRES: it has ended.
   void start();
