@@ -80,9 +80,26 @@ constexpr char kReadOne[] = "SELECT events FROM journal WHERE sequence = ?1";
 constexpr char kReadRecords[] = "SELECT records FROM idempotency_records WHERE at > ?1 ORDER BY sequence";
 constexpr char kNewestRecords[] = "SELECT max(sequence) FROM idempotency_records";
 
+// Of a row: also of its number.
+std::uint64_t row_checksum(Sequence sequence, std::string_view events) {
+  return checksum64(events) + sequence * 0x9e3779b97f4a7c15;
+}
+
+constexpr char kAdvice[] = "restore a backup of the data folder, or move journal.db away and lose what the ledger does not have yet";
+
+// Finds pages that a disk has damaged so that rows are out of order or missing; row_checksum() cannot.
+Result<void> check_pages(sqlite::Connection& connection) {
+  return sqlite::Connection::guard([&]() -> Result<void> {
+    auto& rows = connection.statement("PRAGMA quick_check(1)").query();
+    std::string found = rows.next() ? rows.string(0) : "nothing";
+    rows.reset();
+    if (found == "ok") return {};
+    return fail(ErrorCode::kInternal, "journal.db is damaged on disk (" + found + "): " + kAdvice);
+  });
+}
+
 std::unexpected<Error> damaged(Sequence sequence) {
-  return fail(ErrorCode::kInternal, "journal: entry " + std::to_string(sequence) + " is damaged on disk: restore a backup of the data " +
-                                        "folder, or move journal.db away and lose what the ledger does not have yet");
+  return fail(ErrorCode::kInternal, "journal: entry " + std::to_string(sequence) + " is damaged on disk: " + kAdvice);
 }
 
 std::atomic<std::uint64_t> g_instances{0};
@@ -189,6 +206,7 @@ Result<std::unique_ptr<Journal>> Journal::open(JournalOptions options) {
   auto writer = sqlite::Connection::open(open);
   if (!writer) return std::unexpected(writer.error());
   if (auto migrated = sqlite::migrate(*writer, sqlite::kJournalMigrations); !migrated) return std::unexpected(migrated.error());
+  if (auto checked = check_pages(*writer); !checked) return std::unexpected(checked.error());
   auto reader = sqlite::Connection::open(open);
   if (!reader) return std::unexpected(reader.error());
   open.synchronous = sqlite::Synchronous::kFull;  // the sync that lets the WAL start again
@@ -411,7 +429,8 @@ void Journal::Impl::record_durable(Sequence sequence, std::size_t event_bytes) {
 // One transaction: the batch, and the rows that consumers have passed, whose pages the next batches use again.
 Result<void> Journal::Impl::commit(const Batch& batch, Sequence delete_below, std::optional<UtcMicros> prune_before) {
   return writer_.transaction([&] {
-    if (batch.sequence != 0) writer_.statement(kInsertBatch).run(batch.sequence, sqlite::Blob{batch.events}, checksum64(batch.events));
+    if (batch.sequence != 0)
+      writer_.statement(kInsertBatch).run(batch.sequence, sqlite::Blob{batch.events}, row_checksum(batch.sequence, batch.events));
     if (!batch.records.empty()) {
       writer_.statement(kInsertRecords).run(batch.sequence, batch.newest_record.time_since_epoch().count(), sqlite::Blob{batch.records});
     }
@@ -572,7 +591,7 @@ Result<std::vector<JournalEntry>> Journal::read(Sequence after, std::size_t byte
       auto events = rows.blob(1);
       bytes += events.size();
       if (sequence > durable || (!entries.empty() && bytes > bytes_max)) break;
-      if (static_cast<std::uint64_t>(rows.integer(2)) != checksum64(events)) return damaged(sequence);
+      if (static_cast<std::uint64_t>(rows.integer(2)) != row_checksum(sequence, events)) return damaged(sequence);
       entries.push_back({sequence, std::string(events)});
     }
     rows.reset();

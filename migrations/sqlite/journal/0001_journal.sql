@@ -2,7 +2,7 @@
 CREATE TABLE journal (
   sequence INTEGER PRIMARY KEY,
   events   BLOB NOT NULL,
-  checksum INTEGER NOT NULL -- XXH3 of events: SQLite itself does not notice a flipped bit here
+  checksum INTEGER NOT NULL -- of sequence and events: SQLite itself does not notice a flipped bit here
 );
 
 -- The answers that Idempotency-Keys got, written with the batch that made them true. They outlive the batch's row.
