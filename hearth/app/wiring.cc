@@ -99,6 +99,16 @@ Result<void> Hearth::recover() {
   if (!content_cursor) return std::unexpected(content_cursor.error());
   journal->start(std::max(ledger_cursor->sequence, *content_cursor), &like_store);
 
+  if (auto drained = drain(); !drained) return drained;
+  if (auto started = like_store.start(); !started) return started;
+  flush_task.start();
+  projection_task.start();
+  housekeeping_task.start();
+  return {};
+}
+
+// Brings both consumers to the end of the journal.
+Result<void> Hearth::drain() {
   for (bool more = true; more;) {
     auto step = flusher.run_once();
     if (!step) return std::unexpected(step.error());
@@ -109,10 +119,6 @@ Result<void> Hearth::recover() {
     if (!step) return std::unexpected(step.error());
     more = *step;
   }
-  if (auto started = like_store.start(); !started) return started;
-  flush_task.start();
-  projection_task.start();
-  housekeeping_task.start();
   return {};
 }
 
@@ -122,10 +128,9 @@ void Hearth::stop() {
   projection_task.stop();
   flush_task.stop();
   journal->stop();
-  for (bool more = true; more;) {
-    auto step = flusher.run_once();
-    if (!step) log::warning("flusher", "the ledger is behind; it follows at the next start", {{"error", step.error().message}});
-    more = step && *step;
+  // So that the next start has nothing to catch up with.
+  if (auto drained = drain(); !drained) {
+    log::warning("app", "SQL is behind; it follows at the next start", {{"error", drained.error().message}});
   }
   ledger->stop();
   content->stop();

@@ -71,6 +71,7 @@ class Hearth {
   Hearth(const Config& config, const Clock& clock, DataFolder folder, std::unique_ptr<outbox::Journal> journal,
          std::unique_ptr<likes::SqliteLikeLedger> ledger, std::unique_ptr<sqlite::Database> content);
   Result<void> recover();
+  Result<void> drain();
   Result<bool> flush_when_due();
   Result<bool> project();
   Result<bool> keep_house();
