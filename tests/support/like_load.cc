@@ -61,6 +61,7 @@ void LikeLoad::run_reader(std::uint16_t port) {
       seen_versions_[i] = std::max(seen_versions_[i], version);
     }
   } catch (const ConnectionLost&) {
+    return;  // as is meant
   } catch (const std::exception& error) {
     fail(error.what());
   }
