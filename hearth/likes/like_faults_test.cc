@@ -76,6 +76,7 @@ class FaultRun {
     SCOPED_TRACE(when);
     LikeModel live = expect_sql_equals_live(*world.stack, kPosts, kSessions);
     expect_same_likes(live, model, "live state against what was answered");
+    expect_same_lists(*world.stack->ledger, kSessions);
     for (const auto& post_id : kPosts) EXPECT_EQ(live.posts[post_id].version, model.posts[post_id].version) << post_id;
   }
 

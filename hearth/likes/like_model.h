@@ -90,6 +90,20 @@ inline void expect_same_likes(const LikeModel& found, const LikeModel& model, co
   }
 }
 
+// What the ledger lists for each session is what it lists for each post. REQUIRES: everything is flushed.
+inline void expect_same_lists(LikeLedger& ledger, const std::vector<std::string>& sessions) {
+  LikeModel by_post = read_ledger(ledger);
+  for (const auto& session_id : sessions) {
+    std::set<std::string> listed;
+    for (const auto& like : must(run(ledger.likes_of(session_id, kLikesPerSessionMax, [] { return std::vector<TailEvent>(); })))) {
+      EXPECT_TRUE(listed.insert(like.post).second) << session_id << " likes " << like.post << " twice";
+    }
+    for (const auto& [post_id, unused] : by_post.posts) {
+      EXPECT_EQ(listed.contains(post_id), by_post.is_liked(post_id, session_id)) << session_id << " and " << post_id;
+    }
+  }
+}
+
 // Flushes, and expects SQL and live state to be the same to the last version.
 inline LikeModel expect_sql_equals_live(TestStack& stack, const std::vector<std::string>& posts, const std::vector<std::string>& sessions) {
   stack.flush();

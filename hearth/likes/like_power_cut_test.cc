@@ -191,6 +191,7 @@ class History {
     std::vector<std::string> sessions;
     for (int i = 0; i < 6; ++i) sessions.push_back("session" + std::to_string(i));
     LikeModel live = expect_sql_equals_live(*world_.stack, kPosts, sessions);
+    expect_same_lists(*world_.stack->ledger, sessions);
     for (std::size_t i = first; i < states_.size(); ++i) {
       if (is_same(live, states_[i])) return;
     }

@@ -72,6 +72,7 @@ class ModelRun {
   void compare_all() {
     LikeModel live = expect_sql_equals_live(*stack_, kPosts, kSessions);
     expect_same_likes(live, model_, "live state against the model");
+    expect_same_lists(*stack_->ledger, kSessions);
     for (const auto& [post_id, known] : model_.posts) EXPECT_EQ(live.posts[post_id].version, known.version) << post_id;
   }
 
