@@ -110,7 +110,7 @@ Task<Response> put_user(ContentApi& api, Request& request, Caller caller) {
   if (auto checked = content::check(*draft); !checked) co_return problem(checked.error());
   auto put = co_await api.store.put_user(*std::move(draft));
   if (!put) co_return problem(put.error());
-  Response response{.status = put->change == content::Change::kCreated ? 201 : 200};
+  Response response;
   JsonWriter json(response.body);
   write_user(json, put->user);
   co_return response;

@@ -1,6 +1,6 @@
 #pragma once
 
-// API.md "Content, feeds, follows", as far as pages need it: users, posts, the timeline, a user's posts, the rank.
+// Content, as far as pages need it: users, posts, the timeline, a user's posts, the rank.
 // Every `likes` is the live count.
 
 #include <functional>

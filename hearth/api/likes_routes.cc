@@ -60,7 +60,10 @@ Result<LikeChange> read_change(Request& request, const Caller& caller, LikeActio
   if (!post) return std::unexpected(post.error());
   auto named = named_session(request);
   if (!named) return std::unexpected(named.error());
-  if (auto in_query = request.query("sessionId"); in_query && action == LikeAction::kUnlike && !*named) *named = std::string(*in_query);
+  if (auto in_query = request.query("sessionId"); in_query && action == LikeAction::kUnlike) {
+    if (*named && **named != *in_query) return invalid("sessionId", "sessionId is given twice, and differs");
+    *named = std::string(*in_query);
+  }
   auto session = acting_session(caller, *named);
   if (!session) return std::unexpected(session.error());
   LikeChange change{.post = *std::move(post), .session = *std::move(session), .action = action};

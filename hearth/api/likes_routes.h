@@ -1,6 +1,7 @@
 #pragma once
 
-// API.md "Likes": /api/posts/{id}/like, /api/likes/*, /api/posts/merge, /api/users/{session}/likes, /api/admin/counters/*.
+// Likes, as docs/api/openapi.yaml has them: /api/posts/{id}/like, /api/likes/*, /api/posts/merge, /api/users/{session}/likes,
+// /api/admin/counters/*.
 
 #include <functional>
 #include <string>

@@ -24,11 +24,25 @@ bool is_media_type(std::string_view content_type, std::string_view wanted) {
 
 }  // namespace
 
+bool Routes::is_from_here(const http::Request& request) const {
+  if (!request.forwarded_for.empty()) return false;
+  std::string_view origin = request.origin;
+  if (origin.empty()) return true;
+  for (std::string_view own : {"http://localhost", "http://127.0.0.1", "http://[::1]"}) {
+    if (origin.starts_with(own) && (origin.size() == own.size() || origin[own.size()] == ':')) return true;
+  }
+  return std::ranges::any_of(page_origins_, [&](const std::string& allowed) { return allowed == "*" || allowed == origin; });
+}
+
 void Routes::add(http::Method method, std::string_view pattern, auth::Access access, ApiHandler handler, std::string_view media_type) {
   // Not a coroutine itself: what passes goes straight to the handler.
   router_.add(method, pattern, [this, access, media_type, handler = std::move(handler)](http::Request& request) -> Task<http::Response> {
     auto caller = authenticator_.identify(request.authorization, request.is_loopback);
     if (!caller) return answer(http::problem(caller.error()));
+    if (caller->kind == auth::CallerKind::kLocal && !is_from_here(request)) {
+      return answer(
+          http::problem({ErrorCode::kForbidden, "without a key only programs and pages of this machine are served: configure keys", {}}));
+    }
     if (auto allowed = auth::check(*caller, access, has_public_reads_); !allowed) return answer(http::problem(allowed.error()));
     if (!request.body.empty() && !is_media_type(request.content_type, media_type)) {
       return answer(

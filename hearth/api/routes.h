@@ -3,7 +3,10 @@
 // Adds routes whose handlers know their caller: credentials and media type are checked before a handler runs.
 
 #include <functional>
+#include <string>
 #include <string_view>
+#include <utility>
+#include <vector>
 
 #include "hearth/auth/authenticator.h"
 #include "hearth/auth/caller.h"
@@ -18,8 +21,9 @@ using ApiHandler = std::function<Task<http::Response>(http::Request&, auth::Call
 
 class Routes {
  public:
-  Routes(http::Router& router, const auth::Authenticator& authenticator, bool has_public_reads)
-      : router_(router), authenticator_(authenticator), has_public_reads_(has_public_reads) {}
+  // `page_origins`: whose pages may call even while no key is configured; "*" for all.
+  Routes(http::Router& router, const auth::Authenticator& authenticator, bool has_public_reads, std::vector<std::string> page_origins)
+      : router_(router), authenticator_(authenticator), has_public_reads_(has_public_reads), page_origins_(std::move(page_origins)) {}
 
   // `media_type` is what a body must be, if there is one.
   void add(http::Method method, std::string_view pattern, auth::Access access, ApiHandler handler,
@@ -28,7 +32,12 @@ class Routes {
  private:
   http::Router& router_;
   const auth::Authenticator& authenticator_;
+  // Whether a caller without a key is one of this machine: a page of another site in the developer's browser comes from
+  // loopback too, and so does a proxy with the world behind it.
+  bool is_from_here(const http::Request& request) const;
+
   const bool has_public_reads_;
+  const std::vector<std::string> page_origins_;
 };
 
 }  // namespace hearth::api

@@ -84,7 +84,9 @@ Hearth::Hearth(const Config& config, const Clock& clock_in, DataFolder folder_in
                       .dirty_above = [this](std::uint32_t count, std::size_t limit) { return like_store.dirty_above(count, limit); }}),
       likes(like_store, *ledger, *journal, flusher,
             config.likes.require_post ? likes::PostExists([this](PostId post) { return pages.exists(std::move(post)); }) : nullptr),
-      reconciler(like_store, *ledger, [this] { return flush(); }),
+      reconciler(
+          like_store, *ledger, [this] { return flush(); },
+          [this](std::string post) { return content_store.distrust_likes(PostId::trusted(std::move(post))); }),
       outbox_bytes_max_(config.outbox.bytes_max) {}
 
 Hearth::~Hearth() {
@@ -134,6 +136,8 @@ void Hearth::stop() {
   }
   ledger->stop();
   content->stop();
+  journal->abandon_waiters();
+  like_store.abandon_waiters();
 }
 
 // A flush that took long is followed by a rest: what gathers meanwhile makes the next batch larger, and a row of a batch of
@@ -241,7 +245,7 @@ Result<std::unique_ptr<Service>> Service::open(const Config& config, Hearth& hea
 Service::Service(const Config& config, Hearth& hearth, std::unique_ptr<auth::Authenticator> authenticator)
     : hearth_(hearth),
       authenticator_(std::move(authenticator)),
-      routes_(router_, *authenticator_, config.auth.public_reads),
+      routes_(router_, *authenticator_, config.auth.public_reads, config.cors.origins),
       likes_{.service = hearth.likes,
              .reconciler = hearth.reconciler,
              .authors_of = [this](std::vector<std::string> posts) { return authors_of(hearth_.pages, std::move(posts)); }},

@@ -41,7 +41,8 @@ class Hearth {
   static Result<std::unique_ptr<Hearth>> open(const Config& config, const Clock& clock, const std::string& vfs = {});
   ~Hearth();
 
-  // Answers what is waiting, brings the ledger up to date and closes. Nothing may be asked of the services any more.
+  // Answers what is waiting, brings the ledger up to date and closes. Nothing may be asked of the services any more: the
+  // io_contexts that asked have ended, and still exist, because what could not be answered is taken apart on them.
   void stop();
 
   // Loads the demo data if its post is not there yet.

@@ -36,11 +36,18 @@ Task<SingleFlight::Lead> SingleFlight::join(std::string key) {
   co_return Lead();
 }
 
+void SingleFlight::abandon_waiters() {
+  std::unordered_map<std::string, std::vector<std::unique_ptr<Waiter>>> abandoned;
+  std::lock_guard lock(mutex_);
+  abandoned.swap(flights_);
+}
+
 void SingleFlight::finish(const std::string& key) {
   std::vector<std::unique_ptr<Waiter>> waiters;
   {
     std::lock_guard lock(mutex_);
     auto flight = flights_.find(key);
+    if (flight == flights_.end()) return;  // abandoned
     waiters = std::move(flight->second);
     flights_.erase(flight);
   }

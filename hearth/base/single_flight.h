@@ -40,6 +40,8 @@ class SingleFlight {
   };
 
   Task<Lead> join(std::string key);
+  // Drops those who wait. REQUIRES: their io_contexts run no more and still exist.
+  void abandon_waiters();
 
  private:
   struct Waiter {

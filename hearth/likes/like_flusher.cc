@@ -16,6 +16,12 @@ Result<LedgerCursor> LikeFlusher::start() {
     log::warning("flusher", "the journal is not the one that the ledger has followed; what the ledger has stands",
                  {{"sequence", cursor->sequence}});
   }
+  auto oldest = journal_.read(0, 1);
+  if (!oldest) return std::unexpected(oldest.error());
+  if (cursor->sequence == 0 && !oldest->empty() && oldest->front().sequence > 1) {
+    log::error("flusher", "ratings.db is new, but the journal is not: likes from before are missing. If it was lost, stop and restore it",
+               {{"journal_begins", oldest->front().sequence}});
+  }
   flushed_ = cursor->sequence;
   return cursor;
 }

@@ -43,7 +43,7 @@ Task<Result<void>> LikeReconciler::take_from_ledger(std::string post) {
       if (!repaired) co_return std::unexpected(repaired.error());
       if (!*repaired) continue;
     }
-    if (store_.forget(post)) co_return Result<void>{};
+    if (store_.forget(post)) co_return co_await announce(std::move(post));
   }
   co_return fail(ErrorCode::kUnavailable, "the post changes too fast to be compared; try again later", "postId");
 }
@@ -96,8 +96,15 @@ Task<Result<ReconcileReport>> LikeReconciler::reconcile(std::optional<PostId> po
       if (*verdict == Verdict::kRepaired) ++report.repaired;
       if (report.drift.size() < kDriftListedMax) report.drift.push_back(std::move(drift));
     }
-    if (post) co_return report;
+    if (!post) continue;
+    if (auto announced = co_await announce(post->str()); !announced) co_return std::unexpected(announced.error());
+    co_return report;
   }
+}
+
+Task<Result<void>> LikeReconciler::announce(std::string post) {
+  if (!on_repaired_) co_return Result<void>{};
+  co_return co_await on_repaired_(std::move(post));
 }
 
 Task<Result<AuditedPost>> LikeReconciler::audit_one(std::string post) {
@@ -152,7 +159,7 @@ Task<Result<void>> LikeReconciler::repair(const LedgerPost& head) {
   if (!live || !live->has_sessions) co_return co_await take_from_ledger(head.post);
   auto repaired = co_await ledger_.repair(head, std::move(live->sessions), live->view.version);
   if (!repaired) co_return std::unexpected(repaired.error());
-  co_return Result<void>{};
+  co_return co_await announce(head.post);
 }
 
 }  // namespace hearth::likes

@@ -26,6 +26,9 @@ inline constexpr std::size_t kDriftListedMax = 1'000;
 // Returns once the ledger has everything that is durable now.
 using Flush = std::function<Task<Result<void>>()>;
 
+// The ledger's count of a post was set other than by the outbox: whoever keeps a copy must look again.
+using OnRepaired = std::function<Task<Result<void>>(std::string post)>;
+
 struct Drift {
   std::string post;
   std::uint32_t live = 0;
@@ -47,7 +50,8 @@ struct InitializeReport {
 
 class LikeReconciler {
  public:
-  LikeReconciler(MemoryLikeStore& store, LikeLedger& ledger, Flush flush) : store_(store), ledger_(ledger), flush_(std::move(flush)) {}
+  LikeReconciler(MemoryLikeStore& store, LikeLedger& ledger, Flush flush, OnRepaired on_repaired = {})
+      : store_(store), ledger_(ledger), flush_(std::move(flush)), on_repaired_(std::move(on_repaired)) {}
 
   // Takes the post's live state from SQL and returns its count.
   Task<Result<std::uint32_t>> sync(PostId post);
@@ -73,9 +77,12 @@ class LikeReconciler {
   Task<Result<Verdict>> check(AuditedPost audited, bool compares_sessions, Drift& drift);
   Task<Result<AuditedPost>> audit_one(std::string post);
 
+  Task<Result<void>> announce(std::string post);
+
   MemoryLikeStore& store_;
   LikeLedger& ledger_;
   Flush flush_;
+  OnRepaired on_repaired_;
 };
 
 }  // namespace hearth::likes

@@ -118,6 +118,7 @@ class Journal::Impl {
   Result<void> load();
   void start(Sequence above, JournalListener* listener);
   void stop();
+  void abandon_waiters();
   Result<Sequence> append(std::string_view events, const IdempotencyRecord* record);
   Result<void> outcome(Sequence sequence);
   WaitQueue& queue_of(const Executor& executor);
@@ -213,6 +214,11 @@ Result<std::unique_ptr<Journal>> Journal::open(JournalOptions options) {
   auto checkpointer = sqlite::Connection::open(open);
   if (!checkpointer) return std::unexpected(checkpointer.error());
 
+  // What the last process has written may stand in the kernel's cache alone, if a sync failed: a later sync would leave it out,
+  // and a power cut then take all that was written behind it. In the file itself it is on disk.
+  int code = sqlite3_wal_checkpoint_v2(checkpointer->handle(), nullptr, SQLITE_CHECKPOINT_TRUNCATE, nullptr, nullptr);
+  if (code != SQLITE_OK) return std::unexpected(sqlite::to_error(sqlite::Failure(code, "the journal's last writes could not be synced")));
+
   auto impl = std::make_unique<Impl>(std::move(options), std::move(*writer), std::move(*reader), std::move(*checkpointer));
   if (auto loaded = impl->load(); !loaded) return std::unexpected(loaded.error());
   return std::unique_ptr<Journal>(new Journal(std::move(impl)));
@@ -224,6 +230,9 @@ Journal::~Journal() {
 }
 void Journal::start(Sequence above, JournalListener* listener) {
   impl_->start(above, listener);
+}
+void Journal::abandon_waiters() {
+  impl_->abandon_waiters();
 }
 void Journal::stop() {
   impl_->stop();
@@ -267,6 +276,11 @@ void Journal::Impl::start(Sequence above, JournalListener* listener) {
     run();
   });
   checkpoint_task_.start();
+}
+
+void Journal::Impl::abandon_waiters() {
+  std::lock_guard lock(mutex_);
+  queues_.clear();
 }
 
 void Journal::Impl::stop() {

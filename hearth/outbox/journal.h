@@ -79,6 +79,9 @@ class Journal {
   void start(Sequence above, JournalListener* listener);
   // Commits what is open, tells all who wait, joins. append() fails from then on. Safe twice and before start().
   void stop();
+  // Drops the coroutines whose io_contexts have ended before they could go on. REQUIRES: stop() returned, none of those
+  // io_contexts runs any more, and all of them still exist.
+  void abandon_waiters();
 
   // Adds to the open batch and returns its number. Never blocks on the disk. kUnavailable: nothing was added.
   // `record`, when given, is kept with the batch and comes back from idempotency_records() after a restart.

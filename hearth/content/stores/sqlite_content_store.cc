@@ -17,6 +17,7 @@ namespace {
 
 constexpr char kFindUser[] = HEARTH_SELECT_USER "WHERE id = ?1";
 constexpr char kFindUsername[] = "SELECT id FROM users WHERE username_key = ?1";
+constexpr char kDistrustLikes[] = "UPDATE posts SET likes_version = NULL WHERE id = ?1";
 constexpr char kInsertUser[] =
     "INSERT INTO users (id, username, username_key, display_name, bio, profile_image_url, created_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
 constexpr char kUpdateUser[] =
@@ -147,6 +148,15 @@ Task<Result<PutUser>> SqliteContentStore::put_user(UserDraft draft) {
   if (auto ok = check(draft); !ok) co_return std::unexpected(ok.error());
   co_return co_await database_.write(
       [draft = std::move(draft), now = clock_.now()](sqlite::Connection& connection) { return put(connection, draft, now); });
+}
+
+Task<Result<void>> SqliteContentStore::distrust_likes(PostId id) {
+  auto done = co_await database_.write([id = std::move(id)](sqlite::Connection& connection) -> Result<void> {
+    connection.statement(kDistrustLikes).run(id.view());
+    return {};
+  });
+  if (done && on_posts_) on_posts_();
+  co_return done;
 }
 
 Task<Result<CreatedPost>> SqliteContentStore::create_post(PostDraft draft, std::optional<IdempotencyKey> key) {

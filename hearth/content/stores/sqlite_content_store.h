@@ -48,6 +48,10 @@ class SqliteContentStore {
   // with the key gets kIdempotencyKeyReused.
   Task<Result<CreatedPost>> create_post(PostDraft draft, std::optional<IdempotencyKey> key);
 
+  // The post's projected likes are not to be trusted any more: the projection asks the ledger again. Not an error for a post
+  // that is not known.
+  Task<Result<void>> distrust_likes(PostId id);
+
   // Makes users and posts be as they are drafted, in order and in one transaction; each succeeds or fails by itself as in
   // put_user(), a post that exists is replaced, and a post without `id` is kInvalidArgument. For imports: repeating it
   // changes nothing. REQUIRES: drafts.size() <= kDraftsPerWriteMax.

@@ -62,6 +62,9 @@ class MemoryLikeStore final : public LikeStore, public outbox::JournalListener {
   void prune_idempotency();
   void on_lost(outbox::Sequence first) override;
 
+  // Drops the coroutines that wait for a load. REQUIRES: their io_contexts run no more and still exist.
+  void abandon_waiters() { flights_.abandon_waiters(); }
+
   // Whether the post changed and some consumer has not passed that yet.
   bool is_dirty(std::string_view post) const;
   // Dirty posts with at least `likes` likes, most likes first, at most `limit`.
