@@ -18,6 +18,8 @@ namespace {
 
 class Counters : public testing::Test {
  protected:
+  void TearDown() override { EXPECT_EQ(server.terminate().code, 0) << server.errors(); }
+
   void SetUp() override {
     std::string operations;
     for (int i = 0; i < 5; ++i) {

@@ -18,6 +18,8 @@ constexpr char kLike[] = "/api/posts/oso-polar/like";
 
 class MainJob : public testing::TestWithParam<std::string> {
  protected:
+  void TearDown() override { EXPECT_EQ(server.terminate().code, 0) << server.errors(); }
+
   std::int64_t likes_on(const std::string& page) {
     for (const auto& post : client().get(page).json().at("posts").as_array()) {
       if (post.at("id").as_string() == "oso-polar") return post.at("likes").as_int64();

@@ -25,6 +25,8 @@ constexpr char kAda[] = R"({"sessionId":"ada"})";
 
 class ToggleRace : public testing::TestWithParam<std::string> {
  protected:
+  void TearDown() override { EXPECT_EQ(server.terminate().code, 0) << server.errors(); }
+
   // Runs `work` on so many connections at once, all open before the first begins, and returns all answers.
   std::vector<Answer> race(std::size_t connections, const std::function<void(HttpClient&, std::vector<Answer>&)>& work) {
     std::vector<std::vector<Answer>> parts(connections);

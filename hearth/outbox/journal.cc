@@ -206,6 +206,10 @@ Result<std::unique_ptr<Journal>> Journal::open(JournalOptions options) {
   sqlite::OpenOptions open{.path = options.path, .vfs = options.vfs, .synchronous = synchronous, .checkpoint_pages = 0};
   auto writer = sqlite::Connection::open(open);
   if (!writer) return std::unexpected(writer.error());
+  // What the last process has written may stand in the kernel's cache alone, if a sync failed: a later sync would leave it out,
+  // and a power cut then take all that was written behind it. In the file itself it is on disk.
+  int code = sqlite3_wal_checkpoint_v2(writer->handle(), nullptr, SQLITE_CHECKPOINT_TRUNCATE, nullptr, nullptr);
+  if (code != SQLITE_OK) return std::unexpected(sqlite::to_error(sqlite::Failure(code, "the journal's last writes could not be synced")));
   if (auto migrated = sqlite::migrate(*writer, sqlite::kJournalMigrations); !migrated) return std::unexpected(migrated.error());
   if (auto checked = check_pages(*writer); !checked) return std::unexpected(checked.error());
   auto reader = sqlite::Connection::open(open);
@@ -213,11 +217,6 @@ Result<std::unique_ptr<Journal>> Journal::open(JournalOptions options) {
   open.synchronous = sqlite::Synchronous::kFull;  // the sync that lets the WAL start again
   auto checkpointer = sqlite::Connection::open(open);
   if (!checkpointer) return std::unexpected(checkpointer.error());
-
-  // What the last process has written may stand in the kernel's cache alone, if a sync failed: a later sync would leave it out,
-  // and a power cut then take all that was written behind it. In the file itself it is on disk.
-  int code = sqlite3_wal_checkpoint_v2(checkpointer->handle(), nullptr, SQLITE_CHECKPOINT_TRUNCATE, nullptr, nullptr);
-  if (code != SQLITE_OK) return std::unexpected(sqlite::to_error(sqlite::Failure(code, "the journal's last writes could not be synced")));
 
   auto impl = std::make_unique<Impl>(std::move(options), std::move(*writer), std::move(*reader), std::move(*checkpointer));
   if (auto loaded = impl->load(); !loaded) return std::unexpected(loaded.error());
