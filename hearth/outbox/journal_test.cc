@@ -72,6 +72,14 @@ class JournalTest : public testing::Test {
     for (const auto& entry : must(journal->read(after, 1 << 20))) all += std::to_string(entry.sequence) + "=" + entry.events + " ";
     return all;
   }
+  // Until a sync that began after what was committed before.
+  void commit_until_synced() {
+    auto syncs = disk.counts("journal.db-wal").syncs;
+    while (disk.counts("journal.db-wal").syncs == syncs) {
+      commit("x");
+      std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    }
+  }
   void recovered() {
     while (!journal->is_accepting()) std::this_thread::yield();
   }
@@ -370,10 +378,9 @@ TEST_F(JournalTest, RelaxedAnswersBeforeTheSyncAndSyncsSoonAfter) {
   disk.wait_until_held();
   disk.release_syncs();
   commit("b");
-  auto syncs = disk.counts("journal.db").syncs;
-  while (disk.counts("journal.db").syncs == syncs) std::this_thread::yield();
+  commit_until_synced();
   lose_power(relaxed);
-  EXPECT_EQ(read(), "1=a 2=b ");
+  EXPECT_TRUE(read().starts_with("1=a 2=b "));
 }
 
 TEST_F(JournalTest, RelaxedSyncsWhenItStops) {
@@ -416,10 +423,9 @@ TEST_F(JournalTest, RelaxedWritesAgainWhatAFailedSyncWasFor) {
   disk.heal();
   recovered();
   EXPECT_EQ(commit("c"), 2u);
-  auto syncs = disk.counts("journal.db").syncs;
-  while (disk.counts("journal.db").syncs == syncs) std::this_thread::yield();
+  commit_until_synced();
   lose_power(relaxed);
-  EXPECT_EQ(read(), "1=a 2=c ");
+  EXPECT_TRUE(read().starts_with("1=a 2=c "));
 }
 
 TEST_F(JournalTest, RelaxedRecoversWhenTheSyncOfTheRecoveryFails) {
