@@ -223,12 +223,11 @@ TEST(LikePowerCut, RelaxedLosesAtMostWhatCameAfterTheLastSync) {
     History history(world);
     for (int i = 0; i < 20; ++i) history.toggle(random());
     if (round % 2 == 0) world.stack->flush();
-    std::size_t synced = 0;
-    for (int i = 0; i < 2; ++i) {  // when the second of these syncs has begun, the first is over
-      synced = history.now();
+    std::size_t synced = history.now();
+    auto syncs = world.disk.counts("journal.db-wal").syncs;
+    while (world.disk.counts("journal.db-wal").syncs == syncs) {  // one that began after `synced`
       history.toggle(random());
-      auto syncs = world.disk.counts("journal.db-wal").syncs;
-      while (world.disk.counts("journal.db-wal").syncs == syncs) std::this_thread::yield();
+      std::this_thread::sleep_for(std::chrono::milliseconds(2));
     }
     world.disk.hold_syncs("journal.db-wal");
     for (int i = 0; i < 10; ++i) history.toggle(random());
