@@ -32,8 +32,8 @@ class Routes {
  private:
   http::Router& router_;
   const auth::Authenticator& authenticator_;
-  // Whether a caller without a key is one of this machine: a page of another site in the developer's browser comes from
-  // loopback too, and so does a proxy with the world behind it.
+  // Whether a caller without a key may do what this request asks: a page of another site in the developer's browser comes
+  // from loopback too, and must not change anything.
   bool is_from_here(const http::Request& request) const;
 
   const bool has_public_reads_;
