@@ -97,7 +97,7 @@ const std::vector<Setting>& table() {
        "Where to serve. Port 0 takes any free one. Anything but loopback needs a key (auth.*)."},
       {"data", Text{[](const Config& c) { return c.data.string(); }, set_data, "a folder", "DIR"},
        "Where everything is kept; made when missing. One process at a time."},
-      {"demo", Switch{[](Config& c) -> bool& { return c.demo; }}, "Load a small data set and serve the demo app."},
+      {"demo", Switch{[](Config& c) -> bool& { return c.demo; }}, "Load a small data set to try things on, if it is not there yet."},
       {"durability", choice<[](Config& c) -> auto& { return c.durability; }>({"commit", "relaxed"}),
        "commit: a change is answered after it is synced to disk. relaxed: after it is written; a power cut may take the last 100 ms, a "
        "crash of the process nothing."},
