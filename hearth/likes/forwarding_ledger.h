@@ -25,8 +25,13 @@ class ForwardingLedger : public LikeLedger {
   Task<Result<bool>> repair(LedgerPost expected, std::vector<std::string> sessions, std::uint64_t new_version) override {
     return ledger_.repair(std::move(expected), std::move(sessions), new_version);
   }
+  Result<std::vector<LedgerPost>> heads_blocking(const std::vector<std::string>& posts) override { return ledger_.heads_blocking(posts); }
   Result<AppliedBatch> apply(const LedgerBatch& batch) override { return ledger_.apply(batch); }
-  Result<LedgerCursor> cursor() override { return ledger_.cursor(); }
+  Result<LedgerCursor> cursor(outbox::Partition partition) override { return ledger_.cursor(partition); }
+  Result<std::vector<std::pair<outbox::Partition, LedgerCursor>>> cursors() override { return ledger_.cursors(); }
+  Result<void> reset_cursor(outbox::Partition partition, const outbox::Lease& lease) override {
+    return ledger_.reset_cursor(partition, lease);
+  }
   Result<std::uint64_t> post_count() override { return ledger_.post_count(); }
 
  private:

@@ -7,23 +7,24 @@
 
 namespace hearth::likes {
 
-Result<LedgerCursor> LikeFlusher::start() {
-  auto cursor = ledger_.cursor();
-  if (!cursor) return cursor;
-  auto checksum = journal_.checksum_at(cursor->sequence);
+Result<outbox::Sequence> LikeFlusher::start() {
+  auto cursor = ledger_.cursor(outbox::kJournalPartition);
+  if (!cursor) return std::unexpected(cursor.error());
+  outbox::Sequence sequence = cursor->position.major;
+  auto checksum = journal_.checksum_at(sequence);
   if (!checksum) return std::unexpected(checksum.error());
-  if (cursor->sequence != 0 && *checksum != cursor->checksum) {
+  if (sequence != 0 && *checksum != cursor->checksum) {
     log::warning("flusher", "the journal is not the one that the ledger has followed; what the ledger has stands",
-                 {{"sequence", cursor->sequence}});
+                 {{"sequence", sequence}});
   }
   auto oldest = journal_.read(0, 1);
   if (!oldest) return std::unexpected(oldest.error());
-  if (cursor->sequence == 0 && !oldest->empty() && oldest->front().sequence > 1) {
+  if (sequence == 0 && !oldest->empty() && oldest->front().sequence > 1) {
     log::error("flusher", "ratings.db is new, but the journal is not: likes from before are missing. If it was lost, stop and restore it",
                {{"journal_begins", oldest->front().sequence}});
   }
-  flushed_ = cursor->sequence;
-  return cursor;
+  flushed_ = sequence;
+  return sequence;
 }
 
 Result<bool> LikeFlusher::run_once() {
@@ -38,11 +39,12 @@ Result<bool> LikeFlusher::run_once() {
     auto decoded = outbox::decode(entry.events, [&](const outbox::LikeChanged& event) { batch.events.push_back(event); });
     if (!decoded) return std::unexpected(decoded.error());
   }
-  batch.cursor = {entries->back().sequence, checksum64(entries->back().events)};
+  batch.cursor = {{.major = entries->back().sequence}, checksum64(entries->back().events)};
+  batch.lease = lease_;
   auto applied = ledger_.apply(batch);
   if (!applied) return std::unexpected(applied.error());
 
-  flushed_ = batch.cursor.sequence;
+  flushed_ = batch.cursor.position.major;
   if (applied->gaps > 0) log::warning("flusher", "posts with a gap in their changes were recounted", {{"posts", applied->gaps}});
   ++batches_;
   events_ += batch.events.size();

@@ -8,7 +8,8 @@
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
-#include <functional>
+#include <optional>
+#include <utility>
 
 #include "hearth/base/result.h"
 #include "hearth/likes/like_ledger.h"
@@ -20,10 +21,12 @@ inline constexpr std::size_t kFlushBytesMax = 48u << 20;  // of journal entries 
 
 class LikeFlusher {
  public:
-  LikeFlusher(outbox::Journal& journal, LikeLedger& ledger) : journal_(journal), ledger_(ledger) {}
+  // `lease` is needed where the ledger keeps leases.
+  LikeFlusher(outbox::Journal& journal, LikeLedger& ledger, std::optional<outbox::Lease> lease = {})
+      : journal_(journal), ledger_(ledger), lease_(std::move(lease)) {}
 
   // Reads where the ledger stands. Warns if the journal is not the one that the ledger has followed.
-  Result<LedgerCursor> start();
+  Result<outbox::Sequence> start();
 
   // Moves one batch. True: it did not hold all that was durable when the call began. REQUIRES: start() succeeded; one thread at
   // a time.
@@ -44,6 +47,7 @@ class LikeFlusher {
  private:
   outbox::Journal& journal_;
   LikeLedger& ledger_;
+  const std::optional<outbox::Lease> lease_;
   std::atomic<outbox::Sequence> flushed_{0};
   std::atomic<std::uint64_t> batches_{0};
   std::atomic<std::uint64_t> events_{0};

@@ -3,21 +3,25 @@
 // Likes in SQL: what the outbox has brought there so far, for loading what is not in memory and for other programs.
 //
 // Promises, checked on every implementation by like_ledger_conformance.h:
-//  - apply() writes a batch and the cursor in one transaction: a batch that is applied twice changes nothing.
+//  - apply() writes a batch and the partition's cursor in one transaction: a batch that is applied twice changes nothing.
 //  - A count is never overwritten by an older version.
+//  - Where leases are kept, a batch of one who has lost the partition changes nothing.
 //  - The count of a post is the number of its rows, unless another program wrote here.
 
 #include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "hearth/base/task.h"
 #include "hearth/likes/like.h"
 #include "hearth/outbox/event.h"
-#include "hearth/outbox/journal.h"
+#include "hearth/outbox/partition_leases.h"
+#include "hearth/outbox/position.h"
 
 namespace hearth::likes {
 
@@ -32,26 +36,41 @@ struct LedgerMembers {
   std::vector<std::string> sessions;
 };
 
-// A consumer's place in the outbox. The checksum of the entry there shows whether the outbox is still the same one.
+// How far a partition has been applied. The checksum of the entry there shows whether the outbox is still the same one.
 struct LedgerCursor {
-  outbox::Sequence sequence = 0;
+  outbox::Position position;
   std::uint64_t checksum = 0;
 };
 
+// What to do with a post whose chain of versions is broken.
+enum class OnGap : std::uint8_t {
+  kRecount,  // its rows are right, and are counted
+  kReport,   // nothing of the batch is written; the caller brings copies of such posts
+};
+
 struct LedgerBatch {
+  outbox::Partition partition = outbox::kJournalPartition;
   std::vector<outbox::LikeChanged> events;  // in outbox order
-  LedgerCursor cursor;                      // behind the last of them
+  // Posts as the live store has them, each whole and at one version. A copy is written if its version is above the
+  // ledger's, and stands for the post's events up to its version.
+  std::vector<LedgerMembers> copies = {};
+  LedgerCursor cursor;  // behind the last of the events
+  OnGap on_gap = OnGap::kRecount;
+  std::optional<outbox::Lease> lease = {};  // kConflict if it is lost
 };
 
 struct AppliedBatch {
   std::size_t posts = 0;
-  std::size_t rows = 0;  // of sessions that like, written or deleted
-  std::size_t gaps = 0;  // posts whose chain of versions was broken: recounted from their rows
+  std::size_t rows = 0;                     // of sessions that like, written or deleted
+  std::size_t gaps = 0;                     // posts whose chain of versions was broken: recounted from their rows
+  std::size_t parked = 0;                   // events that SQL refused; they are kept aside for people to look at
+  std::vector<std::string> gap_posts = {};  // with kReport: bring copies of these; nothing was written
 };
 
 // A change of a session that may not have reached the ledger yet.
 struct TailEvent {
-  outbox::Sequence sequence = 0;
+  outbox::Partition partition = outbox::kJournalPartition;
+  outbox::Position position;
   std::string post;
   bool is_liked = false;
   UtcMicros at{};
@@ -81,9 +100,15 @@ class LikeLedger {
   // not. Rows that stay keep their time.
   virtual Task<Result<bool>> repair(LedgerPost expected, std::vector<std::string> sessions, std::uint64_t new_version) = 0;
 
-  // For the flusher's thread; these block.
+  // For the flusher's thread; these block. heads() as above.
+  virtual Result<std::vector<LedgerPost>> heads_blocking(const std::vector<std::string>& posts) = 0;
   virtual Result<AppliedBatch> apply(const LedgerBatch& batch) = 0;
-  virtual Result<LedgerCursor> cursor() = 0;
+  // {0, 0} for a partition of which nothing was applied.
+  virtual Result<LedgerCursor> cursor(outbox::Partition partition) = 0;
+  // The same for all partitions that have one, the journal's too.
+  virtual Result<std::vector<std::pair<outbox::Partition, LedgerCursor>>> cursors() = 0;
+  // The partition's outbox was found to be another one: its cursor starts over. kConflict if the lease is lost.
+  virtual Result<void> reset_cursor(outbox::Partition partition, const outbox::Lease& lease) = 0;
   virtual Result<std::uint64_t> post_count() = 0;
 };
 

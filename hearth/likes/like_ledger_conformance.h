@@ -52,7 +52,9 @@ class LikeLedgerConformance : public testing::TestWithParam<LikeLedgerMaker> {
     last = {made.version, made.likes};
     return made;
   }
-  AppliedBatch apply(std::vector<outbox::LikeChanged> events) { return must(ledger().apply({std::move(events), {++sequence_, 7}})); }
+  AppliedBatch apply(std::vector<outbox::LikeChanged> events) {
+    return must(ledger().apply({.events = std::move(events), .cursor = {{.major = ++sequence_}, 7}}));
+  }
 
   LikeLedger& ledger() { return under_test->ledger(); }
   LedgerPost head(const std::string& post_id) { return must(run(ledger().heads({post_id}))).front(); }
@@ -92,7 +94,7 @@ TEST_P(LikeLedgerConformance, AnEmptyLedgerKnowsNothing) {
   EXPECT_TRUE(sessions("p").empty());
   EXPECT_TRUE(likes_of("ada").empty());
   EXPECT_TRUE(audit("", 10).empty());
-  EXPECT_EQ(must(ledger().cursor()).sequence, 0u);
+  EXPECT_EQ(must(ledger().cursor(outbox::kJournalPartition)).position.major, 0u);
   EXPECT_EQ(must(ledger().post_count()), 0u);
 }
 
@@ -104,8 +106,8 @@ TEST_P(LikeLedgerConformance, ABatchBringsCountsRowsAndTheCursor) {
   EXPECT_EQ(head("p").likes, 2u);
   EXPECT_EQ(head("p").version, 20u);
   EXPECT_EQ(sessions("p"), (Names{"ada", "bob"}));
-  EXPECT_EQ(must(ledger().cursor()).sequence, 1u);
-  EXPECT_EQ(must(ledger().cursor()).checksum, 7u);
+  EXPECT_EQ(must(ledger().cursor(outbox::kJournalPartition)).position.major, 1u);
+  EXPECT_EQ(must(ledger().cursor(outbox::kJournalPartition)).checksum, 7u);
   EXPECT_EQ(must(ledger().post_count()), 2u);
 }
 
@@ -113,7 +115,7 @@ TEST_P(LikeLedgerConformance, EverythingIsThereAfterARestart) {
   apply({event("p", "ada", true)});
   under_test->restart();
   EXPECT_EQ(sessions("p"), (Names{"ada"}));
-  EXPECT_EQ(must(ledger().cursor()).sequence, 1u);
+  EXPECT_EQ(must(ledger().cursor(outbox::kJournalPartition)).position.major, 1u);
 }
 
 TEST_P(LikeLedgerConformance, AReplayChangesNothing) {
@@ -188,7 +190,7 @@ TEST_P(LikeLedgerConformance, AGapWithinABatchIsRecountedToo) {
 TEST_P(LikeLedgerConformance, AnEmptyBatchMovesOnlyTheCursor) {
   apply({event("p", "ada", true)});
   apply({});
-  EXPECT_EQ(must(ledger().cursor()).sequence, 2u);
+  EXPECT_EQ(must(ledger().cursor(outbox::kJournalPartition)).position.major, 2u);
   EXPECT_EQ(sessions("p"), (Names{"ada"}));
 }
 
@@ -216,18 +218,21 @@ TEST_P(LikeLedgerConformance, ASessionsLikesIncludeTheTail) {
   apply({event("a", "ada", true), event("b", "ada", true), event("c", "ada", true)});  // at cursor 1
   auto at = [](int micros) { return UtcMicros(std::chrono::microseconds(1'700'000'000'000'100 + micros)); };
   std::vector<TailEvent> tail = {
-      {.sequence = 1, .post = "c", .is_liked = false, .at = at(0)},  // the ledger is behind this already
-      {.sequence = 2, .post = "b", .is_liked = false, .at = at(1)}, {.sequence = 3, .post = "d", .is_liked = true, .at = at(2)},
-      {.sequence = 3, .post = "e", .is_liked = true, .at = at(3)},  {.sequence = 4, .post = "d", .is_liked = false, .at = at(4)},
-      {.sequence = 5, .post = "a", .is_liked = false, .at = at(5)}, {.sequence = 6, .post = "a", .is_liked = true, .at = at(6)}};
+      {.position = {.major = 1}, .post = "c", .is_liked = false, .at = at(0)},  // the ledger is behind this already
+      {.position = {.major = 2}, .post = "b", .is_liked = false, .at = at(1)},
+      {.position = {.major = 3}, .post = "d", .is_liked = true, .at = at(2)},
+      {.position = {.major = 3}, .post = "e", .is_liked = true, .at = at(3)},
+      {.position = {.major = 4}, .post = "d", .is_liked = false, .at = at(4)},
+      {.position = {.major = 5}, .post = "a", .is_liked = false, .at = at(5)},
+      {.position = {.major = 6}, .post = "a", .is_liked = true, .at = at(6)}};
   EXPECT_EQ(likes_of("ada", 100, tail), (Names{"a", "e", "c"}));
   EXPECT_EQ(likes_of("ada", 1, tail), (Names{"a"}));
 }
 
 TEST_P(LikeLedgerConformance, UnlikesInTheTailMakeRoomForOlderLikes) {
   apply({event("a", "ada", true), event("b", "ada", true), event("c", "ada", true)});
-  std::vector<TailEvent> tail = {{.sequence = 2, .post = "c", .is_liked = false, .at = {}},
-                                 {.sequence = 3, .post = "b", .is_liked = false, .at = {}}};
+  std::vector<TailEvent> tail = {{.position = {.major = 2}, .post = "c", .is_liked = false, .at = {}},
+                                 {.position = {.major = 3}, .post = "b", .is_liked = false, .at = {}}};
   EXPECT_EQ(likes_of("ada", 1, tail), (Names{"a"}));
 }
 

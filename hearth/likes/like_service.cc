@@ -57,7 +57,9 @@ Result<std::vector<TailEvent>> LikeService::tail_of(std::string_view session) {
     if (entries->empty()) return tail;
     for (const auto& entry : *entries) {
       auto decoded = outbox::decode(entry.events, [&](const outbox::LikeChanged& event) {
-        if (event.session == session) tail.push_back({entry.sequence, std::string(event.post), event.is_liked, event.at});
+        if (event.session != session) return;
+        tail.push_back(
+            {.position = {.major = entry.sequence}, .post = std::string(event.post), .is_liked = event.is_liked, .at = event.at});
       });
       if (!decoded) return std::unexpected(decoded.error());
     }

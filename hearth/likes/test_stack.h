@@ -42,7 +42,7 @@ class TestStack {
   };
 
   TestStack(const std::filesystem::path& folder, const Clock& clock, Options options) : TestStack(Opened{}, folder, clock, options) {
-    journal->start(must(flusher->start()).sequence, store.get());
+    journal->start(must(flusher->start()), store.get());
     flush();
     must(store->start());
   }

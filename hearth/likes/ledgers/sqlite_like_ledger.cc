@@ -48,8 +48,8 @@ constexpr char kLikesOf[] =
 constexpr char kAudit[] =
     "SELECT post_id, likes, version, (SELECT count(*) FROM ratings WHERE ratings.post = post_counts.id) "
     "FROM post_counts WHERE post_id > ?1 ORDER BY post_id LIMIT ?2";
-constexpr char kGetCursor[] = "SELECT sequence, checksum FROM outbox_cursors WHERE consumer = 'ledger'";
-constexpr char kSetCursor[] = "UPDATE outbox_cursors SET sequence = ?1, checksum = ?2 WHERE consumer = 'ledger'";
+constexpr char kGetCursors[] = "SELECT partition, major, minor, checksum FROM outbox_cursors";
+constexpr char kSetCursor[] = "INSERT OR REPLACE INTO outbox_cursors (partition, major, minor, checksum) VALUES (?1, ?2, ?3, ?4)";
 constexpr char kCountPosts[] = "SELECT count(*) FROM post_counts";
 
 constexpr std::uint32_t kRowsReservedMax = 1'000'000;  // the count may be anything if others wrote it
@@ -96,12 +96,25 @@ std::uint32_t count_ratings(Connection& connection, std::int64_t post) {
   return count;
 }
 
-LedgerCursor read_cursor(Connection& connection) {
-  auto& row = connection.statement(kGetCursor).query();
-  row.next();
-  LedgerCursor cursor{static_cast<outbox::Sequence>(row.integer(0)), static_cast<std::uint64_t>(row.integer(1))};
-  row.reset();
-  return cursor;
+using Cursors = std::vector<std::pair<outbox::Partition, LedgerCursor>>;
+
+Cursors read_cursors(Connection& connection) {
+  Cursors cursors;
+  auto& row = connection.statement(kGetCursors).query();
+  while (row.next()) {
+    outbox::Position position{static_cast<std::uint64_t>(row.integer(1)), static_cast<std::uint64_t>(row.integer(2))};
+    cursors.emplace_back(row.integer(0), LedgerCursor{position, static_cast<std::uint64_t>(row.integer(3))});
+  }
+  return cursors;
+}
+
+LedgerCursor cursor_of(const Cursors& cursors, outbox::Partition partition) {
+  auto found = std::ranges::find(cursors, partition, &Cursors::value_type::first);
+  return found == cursors.end() ? LedgerCursor{} : found->second;
+}
+
+void write_cursor(Connection& connection, outbox::Partition partition, const LedgerCursor& cursor) {
+  connection.statement(kSetCursor).run(partition, cursor.position.major, cursor.position.minor, cursor.checksum);
 }
 
 std::vector<LedgerPost> read_heads(Connection& connection, const std::vector<std::string>& posts) {
@@ -114,6 +127,34 @@ std::vector<LedgerPost> read_heads(Connection& connection, const std::vector<std
   return heads;
 }
 
+// Makes the sessions that like `post` exactly these, and its count theirs. Rows that stay keep their time; new ones get that
+// of the version.
+std::size_t replace_ratings(Connection& connection, FoundPost found, std::string_view post, const std::vector<std::string>& sessions,
+                            std::uint64_t version) {
+  if (found.id == 0) {
+    connection.statement(kAddPost).run(post);
+    found.id = sqlite3_last_insert_rowid(connection.handle());
+  }
+  std::vector<std::pair<std::string, std::int64_t>> known;
+  auto& rows = connection.statement(kRatingsWithTime).query(found.id);
+  while (rows.next()) known.emplace_back(read_session(rows, 0), rows.integer(1));
+  std::ranges::sort(known);
+
+  connection.statement(kRemoveRatings).run(found.id);
+  connection.statement(kRemovePostBySession).run(found.id);
+  for (const auto& session : sessions) {
+    auto at = std::ranges::lower_bound(known, session, {}, [](const auto& entry) { return std::string_view(entry.first); });
+    bool had_row = at != known.end() && at->first == session;
+    std::int64_t created_at = had_row ? at->second : static_cast<std::int64_t>(version);
+    StoredSession(session).with([&](const auto& stored) {
+      connection.statement(kAddRating).run(found.id, stored, created_at);
+      connection.statement(kAddBySession).run(found.id, stored, created_at);
+    });
+  }
+  connection.statement(kSetCount).run(found.id, count_ratings(connection, found.id), version);
+  return sessions.size();
+}
+
 // Applies one batch. Both tables of ratings are written in the order of their keys: then each page is touched once, which is
 // what makes a large batch cheap.
 class BatchWriter {
@@ -122,11 +163,13 @@ class BatchWriter {
 
   AppliedBatch write(const LedgerBatch& batch) {
     for (const auto& event : batch.events) find_or_add(event.post).events.push_back(&event);
+    for (const auto& copy : batch.copies) write_copy(copy);
     for (auto& [name, post] : posts_) collect_news(name, post);
+    if (batch.on_gap == OnGap::kReport && has_reported_gaps()) return std::move(applied_);
     write_ratings();
     for (auto& [name, post] : posts_) write_count(post);
-    connection_.statement(kSetCursor).run(batch.cursor.sequence, batch.cursor.checksum);
-    return applied_;
+    write_cursor(connection_, batch.partition, batch.cursor);
+    return std::move(applied_);
   }
 
  private:
@@ -194,6 +237,20 @@ class BatchWriter {
     return row;
   }
 
+  bool has_reported_gaps() {
+    for (const auto& [name, post] : posts_) {
+      if (post.newest != nullptr && post.has_gap) applied_.gap_posts.emplace_back(name);
+    }
+    return !applied_.gap_posts.empty();
+  }
+
+  void write_copy(const LedgerMembers& copy) {
+    FoundPost known = find_post(connection_, copy.head.post);
+    if (copy.head.version <= known.version) return;
+    applied_.rows += replace_ratings(connection_, known, copy.head.post, copy.sessions, copy.head.version);
+    ++applied_.posts;
+  }
+
   void write_ratings() {
     std::ranges::sort(rows_, Row::by_post);
     // Of a session that went to and fro only the last state is written.
@@ -203,7 +260,7 @@ class BatchWriter {
       rows_[kept++] = rows_[i];
     }
     rows_.resize(kept);
-    applied_.rows = kept;
+    applied_.rows += kept;
     for (const Row& row : rows_) write_row(row, kAddRating, kRemoveRating);
     std::ranges::sort(rows_, Row::by_session);
     for (const Row& row : rows_) write_row(row, kAddBySession, kRemoveBySession);
@@ -249,11 +306,31 @@ Result<std::unique_ptr<SqliteLikeLedger>> SqliteLikeLedger::open(std::filesystem
 }
 
 Result<AppliedBatch> SqliteLikeLedger::apply(const LedgerBatch& batch) {
-  return database_->write_blocking([&](Connection& connection) -> Result<AppliedBatch> { return BatchWriter(connection).write(batch); });
+  AppliedBatch applied;
+  auto written = database_->write_blocking([&](Connection& connection) -> Result<void> {
+    applied = BatchWriter(connection).write(batch);
+    if (!applied.gap_posts.empty()) return fail(ErrorCode::kConflict, "copies are needed");  // takes back what was written
+    return {};
+  });
+  if (!written && applied.gap_posts.empty()) return std::unexpected(written.error());
+  return applied;
 }
 
-Result<LedgerCursor> SqliteLikeLedger::cursor() {
-  return database_->read_blocking([](Connection& connection) -> Result<LedgerCursor> { return read_cursor(connection); });
+Result<LedgerCursor> SqliteLikeLedger::cursor(outbox::Partition partition) {
+  return database_->read_blocking(
+      [&](Connection& connection) -> Result<LedgerCursor> { return cursor_of(read_cursors(connection), partition); });
+}
+
+Result<Cursors> SqliteLikeLedger::cursors() {
+  return database_->read_blocking([](Connection& connection) -> Result<Cursors> { return read_cursors(connection); });
+}
+
+// One process holds the folder, so a lease cannot be lost.
+Result<void> SqliteLikeLedger::reset_cursor(outbox::Partition partition, const outbox::Lease& /*lease*/) {
+  return database_->write_blocking([&](Connection& connection) -> Result<void> {
+    write_cursor(connection, partition, {});
+    return {};
+  });
 }
 
 Result<std::uint64_t> SqliteLikeLedger::post_count() {
@@ -291,8 +368,8 @@ Task<Result<std::vector<LikedPost>>> SqliteLikeLedger::likes_of(std::string sess
       [session = std::move(session), limit, read_tail = std::move(read_tail)](Connection& connection) -> Result<std::vector<LikedPost>> {
         auto tail = read_tail();
         if (!tail) return std::unexpected(tail.error());
-        auto cursor = read_cursor(connection).sequence;
-        std::erase_if(*tail, [&](const TailEvent& event) { return event.sequence <= cursor; });
+        auto cursors = read_cursors(connection);
+        std::erase_if(*tail, [&](const TailEvent& event) { return event.position <= cursor_of(cursors, event.partition).position; });
 
         std::vector<LikedPost> likes;
         StoredSession(session).with([&](const auto& stored) {
@@ -326,27 +403,7 @@ Task<Result<bool>> SqliteLikeLedger::repair(LedgerPost expected, std::vector<std
       [expected = std::move(expected), sessions = std::move(sessions), new_version](Connection& connection) -> Result<bool> {
         FoundPost found = find_post(connection, expected.post);
         if (found.version != expected.version) return false;
-        if (found.id == 0) {
-          connection.statement(kAddPost).run(expected.post);
-          found.id = sqlite3_last_insert_rowid(connection.handle());
-        }
-        std::vector<std::pair<std::string, std::int64_t>> known;
-        auto& rows = connection.statement(kRatingsWithTime).query(found.id);
-        while (rows.next()) known.emplace_back(read_session(rows, 0), rows.integer(1));
-        std::ranges::sort(known);
-
-        connection.statement(kRemoveRatings).run(found.id);
-        connection.statement(kRemovePostBySession).run(found.id);
-        for (const auto& session : sessions) {
-          auto at = std::ranges::lower_bound(known, session, {}, [](const auto& entry) { return entry.first; });
-          bool had_row = at != known.end() && at->first == session;
-          std::int64_t created_at = had_row ? at->second : static_cast<std::int64_t>(new_version);
-          StoredSession(session).with([&](const auto& stored) {
-            connection.statement(kAddRating).run(found.id, stored, created_at);
-            connection.statement(kAddBySession).run(found.id, stored, created_at);
-          });
-        }
-        connection.statement(kSetCount).run(found.id, count_ratings(connection, found.id), new_version);
+        replace_ratings(connection, found, expected.post, sessions, new_version);
         return true;
       });
 }

@@ -22,11 +22,12 @@ class SqliteLikeLedger final : public LikeLedger {
   Task<Result<bool>> repair(LedgerPost expected, std::vector<std::string> sessions, std::uint64_t new_version) override;
 
   Result<AppliedBatch> apply(const LedgerBatch& batch) override;
-  Result<LedgerCursor> cursor() override;
+  Result<std::vector<LedgerPost>> heads_blocking(const std::vector<std::string>& posts) override;
+  Result<LedgerCursor> cursor(outbox::Partition partition) override;
+  Result<std::vector<std::pair<outbox::Partition, LedgerCursor>>> cursors() override;
+  Result<void> reset_cursor(outbox::Partition partition, const outbox::Lease& lease) override;
   Result<std::uint64_t> post_count() override;
 
-  // The same as heads(), for threads that may block.
-  Result<std::vector<LedgerPost>> heads_blocking(const std::vector<std::string>& posts);
   void stop() { database_->stop(); }
 
  private:
