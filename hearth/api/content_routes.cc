@@ -8,7 +8,6 @@
 #include "hearth/base/json_reader.h"
 #include "hearth/base/json_writer.h"
 #include "hearth/content/content.h"
-#include "hearth/content/rank.h"
 
 namespace hearth::api {
 namespace {
@@ -232,7 +231,7 @@ Task<Response> get_rank(ContentApi& api, Request& request, Caller caller) {
   if (!limit) co_return problem(limit.error());
   auto order = order_of(request);
   if (!order) co_return problem(order.error());
-  auto candidates = co_await api.rank.candidates(*order, *limit);
+  auto candidates = co_await api.rank.collect(*order, *limit);
   if (!candidates) co_return problem(candidates.error());
 
   std::vector<LikeView> views;

@@ -3,21 +3,19 @@
 // Content, as far as pages need it: users, posts, the timeline, a user's posts, the rank.
 // Every `likes` is the live count.
 
-#include <functional>
-
 #include "hearth/api/routes.h"
 #include "hearth/base/clock.h"
-#include "hearth/content/stores/sqlite_content_pages.h"
-#include "hearth/content/stores/sqlite_content_store.h"
-#include "hearth/content/stores/sqlite_rank.h"
+#include "hearth/content/content_pages.h"
+#include "hearth/content/content_store.h"
+#include "hearth/content/rank.h"
 #include "hearth/likes/like_service.h"
 
 namespace hearth::api {
 
 struct ContentApi {
-  content::SqliteContentStore& store;
-  content::SqliteContentPages& pages;
-  content::SqliteRank& rank;
+  content::ContentStore& store;
+  content::ContentPages& pages;
+  content::RankCandidates& rank;
   likes::LikeService& likes;
   const Clock& clock;
 };

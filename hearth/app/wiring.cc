@@ -22,7 +22,7 @@ constexpr int kFlushRest = 4;  // times as long as the flush took
 constexpr auto kHousekeepingPeriod = 100ms;
 constexpr auto kPrunePeriod = 60s;
 
-Task<Result<std::vector<std::string>>> authors_of(content::SqliteContentPages& pages, std::vector<std::string> posts) {
+Task<Result<std::vector<std::string>>> authors_of(content::ContentPages& pages, std::vector<std::string> posts) {
   std::vector<PostId> ids;
   ids.reserve(posts.size());
   for (auto& post : posts) ids.push_back(PostId::trusted(post));
@@ -34,6 +34,21 @@ Task<Result<std::vector<std::string>>> authors_of(content::SqliteContentPages& p
     if ((*known)[next].id.view() == posts[i]) authors[i] = (*known)[next++].author.str();
   }
   co_return authors;
+}
+
+// Dirty posts as memory has them at every moment.
+class LiveDirtyPosts final : public content::DirtyPosts {
+ public:
+  explicit LiveDirtyPosts(const likes::MemoryLikeStore& store) : store_(store) {}
+  bool is_dirty(std::string_view post) const override { return store_.is_dirty(post); }
+  std::vector<std::string> above(std::uint32_t likes, std::size_t limit) const override { return store_.dirty_above(likes, limit); }
+
+ private:
+  const likes::MemoryLikeStore& store_;
+};
+
+Task<Result<std::shared_ptr<const content::DirtyPosts>>> at_once(std::shared_ptr<const content::DirtyPosts> dirty) {
+  co_return dirty;
 }
 
 }  // namespace
@@ -80,8 +95,7 @@ Hearth::Hearth(const Config& config, const Clock& clock_in, DataFolder folder_in
       projection_task({.name = "projection", .period = config.flush.interval}, [this] { return project(); }),
       housekeeping_task({.name = "likes", .period = kHousekeepingPeriod}, [this] { return keep_house(); }),
       content_store(*content, clock, [this] { projection_task.wake(); }),
-      rank(*content, {.is_dirty = [this](std::string_view post) { return like_store.is_dirty(post); },
-                      .dirty_above = [this](std::uint32_t count, std::size_t limit) { return like_store.dirty_above(count, limit); }}),
+      rank(*content, [dirty = std::make_shared<LiveDirtyPosts>(like_store)] { return at_once(dirty); }),
       likes(like_store, *ledger, *journal, flusher,
             config.likes.require_post ? likes::PostExists([this](PostId post) { return pages.exists(std::move(post)); }) : nullptr),
       reconciler(

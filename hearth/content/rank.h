@@ -2,18 +2,32 @@
 
 // The rank: posts by likes, most first, ties by newest and then by id.
 //
-// Counts are live, and posts.likes in SQL lags a little behind. So a page is made in three steps: candidates() collects
+// Counts are live, and posts.likes in SQL lags a little behind. So a page is made in three steps: RankCandidates collects
 // every post that can be on it, the caller reads their live counts, and ranked() puts them in order by those. The page
 // then shows the very counts that it is ordered by.
+//
+// How the candidates are found: first the dirty posts are asked for, whose likes changed and which SQL does not know yet;
+// then a walk goes down posts.likes and collects what it meets, until `limit` posts were met that are not dirty. For those
+// the projected count is the live one; let T be the last one's. A clean post further down has at most T, and is older if
+// it has T: it is not on the page. A dirty one can be anywhere, so the dirty posts with T or more are added, most liked
+// first, until `limit` of them are known here (posts may be liked that are not). Because dirty is asked first, a post
+// that is clean is so in the walk's snapshot too; what changes after the question is as if it came after the page.
+//
+// Where it can miss a post that belongs on the page:
+//  - more than kRankWalkMax posts were walked, because nearly all of the most liked ones are dirty;
+//  - more than kRankDirtyMax dirty posts have T or more, hardly any of which is known here; or dirty posts beyond
+//    kRankDirtyFirst tie with the page's last.
 
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <span>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "hearth/base/clock.h"
+#include "hearth/base/task.h"
 #include "hearth/content/content.h"
 
 namespace hearth::content {
@@ -33,13 +47,26 @@ enum class RankOrder : std::uint8_t {
   kHot,    // by likes / (age in hours + 2)^1.5: a post loses half its score in its first 70 minutes, a tenth is left at 7.3 h
 };
 
-// What live state knows that posts.likes does not know yet. Both may be called on any thread.
-struct LiveCounts {
-  // Whether the post's likes changed in a way that the projection (LikeProjection) may not have applied. It is true at
-  // least from before the change can be seen until the projection's cursor has passed the change's event.
-  std::function<bool(std::string_view post)> is_dirty;
-  // Dirty posts with at least `likes` likes now, most first, at most `limit`.
-  std::function<std::vector<std::string>(std::uint32_t likes, std::size_t limit)> dirty_above;
+// The posts whose likes changed and whose posts.likes may not show it yet. Called on any thread.
+class DirtyPosts {
+ public:
+  virtual ~DirtyPosts() = default;
+  virtual bool is_dirty(std::string_view post) const = 0;
+  // Those with at least `likes` likes now, most first, at most `limit`.
+  virtual std::vector<std::string> above(std::uint32_t likes, std::size_t limit) const = 0;
+};
+// Every post whose change could be seen when it was asked, and was not in SQL at that moment, is dirty in the answer. It may
+// look at live state itself, and then a post stops being dirty when SQL has its change. Shared with the database's thread.
+using ReadDirty = std::function<Task<Result<std::shared_ptr<const DirtyPosts>>>()>;
+
+class RankCandidates {
+ public:
+  virtual ~RankCandidates() = default;
+
+  // In no order that matters; ranked() orders them. kHot adds the newest kRankHotNewestMax posts. There may be more than
+  // kPostsPerReadMax, so their live counts are read in several questions.
+  // REQUIRES: 1 <= limit <= kRankPostsMax.
+  virtual Task<Result<std::vector<Post>>> collect(RankOrder order, std::size_t limit) = 0;
 };
 
 // The indexes of `posts`, at most `limit`, in the rank's order. likes[i] belongs to posts[i].

@@ -18,6 +18,7 @@
 #include "hearth/app/wiring.h"
 #include "hearth/base/run_to_end.h"
 #include "hearth/content/stores/content_database.h"
+#include "hearth/content/stores/sqlite_content_export.h"
 
 namespace hearth::app {
 namespace {
@@ -213,15 +214,16 @@ int export_data(const Arguments& arguments) {
     auto flushed = RunningServer(*address, config->auth.admin_key).post("/api/admin/flush", "", "application/json");
     if (!flushed) return report(flushed.error());
   }
-  auto content = sqlite::Connection::open({.path = config->data / "content.db", .read_only = true});
-  if (!content) return report(content.error());
+  auto content_db = sqlite::Connection::open({.path = config->data / "content.db", .read_only = true});
+  if (!content_db) return report(content_db.error());
+  content::SqliteContentExport content(*content_db);
   auto ratings = sqlite::Connection::open({.path = config->data / "ratings.db", .read_only = true});
   if (!ratings) return report(ratings.error());
 
   std::unique_ptr<std::FILE, int (*)(std::FILE*)> file(path.empty() ? nullptr : std::fopen(path.c_str(), "wb"), std::fclose);
   if (!path.empty() && !file) return report({ErrorCode::kInvalidArgument, "cannot write " + path});
   std::FILE* out = file ? file.get() : stdout;
-  auto exported = dataset::export_dataset(*content, *ratings, [&](std::string_view bytes) -> Result<void> {
+  auto exported = dataset::export_dataset(content, *ratings, [&](std::string_view bytes) -> Result<void> {
     if (std::fwrite(bytes.data(), 1, bytes.size(), out) != bytes.size())
       return fail(ErrorCode::kUnavailable, "the output could not be written");
     return {};

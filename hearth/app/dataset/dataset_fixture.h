@@ -10,6 +10,7 @@
 #include "hearth/app/dataset/exporter.h"
 #include "hearth/app/dataset/importer.h"
 #include "hearth/content/content_fixture.h"
+#include "hearth/content/stores/sqlite_content_export.h"
 #include "hearth/likes/test_stack.h"
 
 namespace hearth::app::dataset {
@@ -48,7 +49,8 @@ class DataFolder {
   Result<ExportReport> export_to(WriteBytes write) {
     auto content_db = sqlite::Connection::open({.path = folder_.path() / "content.db", .read_only = true}).value();
     auto ratings_db = sqlite::Connection::open({.path = folder_.path() / "ratings.db", .read_only = true}).value();
-    return export_dataset(content_db, ratings_db, write);
+    content::SqliteContentExport content(content_db);
+    return export_dataset(content, ratings_db, write);
   }
 
   std::uint32_t likes_of(const std::string& post) { return likes.view(post, "nobody").likes; }

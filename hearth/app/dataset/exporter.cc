@@ -4,7 +4,6 @@
 
 #include "hearth/app/dataset/data_line.h"
 #include "hearth/app/dataset/stores/rating_export.h"
-#include "hearth/content/stores/content_export.h"
 
 namespace hearth::app::dataset {
 namespace {
@@ -28,18 +27,18 @@ class Output {
   std::string lines_;
 };
 
-Result<void> export_content(sqlite::Connection& content, Output& output, ExportReport& report) {
-  auto users = content::for_each_user(content, [&](const content::User& user) -> Result<void> {
+Result<void> export_content(content::ContentExport& content, Output& output, ExportReport& report) {
+  auto write_user = [&](const content::User& user) -> Result<void> {
     append_user(output.lines(), user);
     ++report.users;
     return output.write_if_large();
-  });
-  if (!users) return users;
-  return content::for_each_post(content, [&](const content::Post& post) -> Result<void> {
+  };
+  auto write_post = [&](const content::Post& post) -> Result<void> {
     append_post(output.lines(), post);
     ++report.posts;
     return output.write_if_large();
-  });
+  };
+  return content.for_each(write_user, write_post);
 }
 
 Result<void> export_ratings(sqlite::Connection& ratings, Output& output, ExportReport& report) {
@@ -52,10 +51,10 @@ Result<void> export_ratings(sqlite::Connection& ratings, Output& output, ExportR
 
 }  // namespace
 
-Result<ExportReport> export_dataset(sqlite::Connection& content, sqlite::Connection& ratings, WriteBytes write) {
+Result<ExportReport> export_dataset(content::ContentExport& content, sqlite::Connection& ratings, WriteBytes write) {
   Output output(write);
   ExportReport report;
-  auto exported = content.snapshot([&] { return export_content(content, output, report); });
+  auto exported = export_content(content, output, report);
   if (exported) exported = ratings.snapshot([&] { return export_ratings(ratings, output, report); });
   if (exported) exported = output.write_all();
   if (!exported) return std::unexpected(exported.error());

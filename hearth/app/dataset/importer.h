@@ -32,8 +32,8 @@
 #include "hearth/app/dataset/data_line.h"
 #include "hearth/base/hash.h"
 #include "hearth/base/task.h"
-#include "hearth/content/stores/sqlite_content_pages.h"
-#include "hearth/content/stores/sqlite_content_store.h"
+#include "hearth/content/content_pages.h"
+#include "hearth/content/content_store.h"
 #include "hearth/likes/like_store.h"
 
 namespace hearth::app::dataset {
@@ -62,8 +62,8 @@ struct ImportReport {
 };
 
 struct ImportTarget {
-  content::SqliteContentStore& content;
-  content::SqliteContentPages& pages;
+  content::ContentStore& content;
+  content::ContentPages& pages;
   likes::LikeStore* likes;  // null only when checking
 };
 

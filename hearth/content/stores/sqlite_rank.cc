@@ -26,7 +26,7 @@ struct Walk {
   bool is_exhausted = true;      // every post was met
 };
 
-Walk walk(sqlite::Connection& connection, const LiveCounts& live, std::size_t limit, IdSet& collected) {
+Walk walk(sqlite::Connection& connection, const DirtyPosts& dirty, std::size_t limit, IdSet& collected) {
   Walk walk;
   std::size_t clean = 0;
   std::size_t met = 0;
@@ -38,7 +38,7 @@ Walk walk(sqlite::Connection& connection, const LiveCounts& live, std::size_t li
     }
     ++met;
     walk.last_likes = static_cast<std::uint32_t>(row.integer(1));
-    if (!live.is_dirty(row.text(0))) ++clean;
+    if (!dirty.is_dirty(row.text(0))) ++clean;
     collected.emplace(row.text(0));
   }
   row.reset();
@@ -53,16 +53,16 @@ bool exists(sqlite::Connection& connection, std::string_view id) {
 }
 
 // Dirty posts with `likes` or more, until `limit` of them are known here.
-void collect_dirty(sqlite::Connection& connection, const LiveCounts& live, std::uint32_t likes, std::size_t limit, IdSet& collected) {
+void collect_dirty(sqlite::Connection& connection, const DirtyPosts& dirty, std::uint32_t likes, std::size_t limit, IdSet& collected) {
   for (std::size_t asked = kRankDirtyFirst;; asked = std::min(asked * 4, kRankDirtyMax)) {
-    auto dirty = live.dirty_above(likes, asked);
+    auto posts = dirty.above(likes, asked);
     std::size_t known = 0;
-    for (const auto& id : dirty) {
+    for (const auto& id : posts) {
       if (!collected.contains(id) && !exists(connection, id)) continue;
       ++known;
       collected.insert(id);
     }
-    if (known >= limit || dirty.size() < asked || asked == kRankDirtyMax) return;
+    if (known >= limit || posts.size() < asked || asked == kRankDirtyMax) return;
   }
 }
 
@@ -76,13 +76,13 @@ struct Candidates {
   std::uint64_t projection_steps = 0;
 };
 
-Candidates read_candidates(sqlite::Connection& connection, const LiveCounts& live, RankOrder order, std::size_t limit) {
+Candidates read_candidates(sqlite::Connection& connection, const DirtyPosts& dirty, RankOrder order, std::size_t limit) {
   Candidates candidates;
   candidates.projection_steps = read_cursor(connection, kContentConsumer).steps;
   IdSet collected;
-  Walk walked = walk(connection, live, limit, collected);
+  Walk walked = walk(connection, dirty, limit, collected);
   if (!walked.is_exhausted) {
-    collect_dirty(connection, live, walked.last_likes, limit, collected);
+    collect_dirty(connection, dirty, walked.last_likes, limit, collected);
     collect(connection, kUnprojected, kRankUnprojectedMax, collected);
     if (order == RankOrder::kHot) collect(connection, kNewest, kRankHotNewestMax, collected);
   }
@@ -95,13 +95,15 @@ Candidates read_candidates(sqlite::Connection& connection, const LiveCounts& liv
 
 }  // namespace
 
-SqliteRank::SqliteRank(sqlite::Database& database, LiveCounts live) : database_(database), live_(std::move(live)) {}
+SqliteRank::SqliteRank(sqlite::Database& database, ReadDirty read_dirty) : database_(database), read_dirty_(std::move(read_dirty)) {}
 
-Task<Result<std::vector<Post>>> SqliteRank::candidates(RankOrder order, std::size_t limit) {
+Task<Result<std::vector<Post>>> SqliteRank::collect(RankOrder order, std::size_t limit) {
   HEARTH_ASSERT(limit >= 1 && limit <= kRankPostsMax);
+  auto dirty = co_await read_dirty_();
+  if (!dirty) co_return std::unexpected(dirty.error());
   for (std::size_t reads = 1;; ++reads) {
-    auto candidates = co_await database_.read([this, order, limit](sqlite::Connection& connection) -> Result<Candidates> {
-      return read_candidates(connection, live_, order, limit);
+    auto candidates = co_await database_.read([dirty = *dirty, order, limit](sqlite::Connection& connection) -> Result<Candidates> {
+      return read_candidates(connection, *dirty, order, limit);
     });
     if (!candidates) co_return std::unexpected(candidates.error());
     auto steps = co_await database_.read(

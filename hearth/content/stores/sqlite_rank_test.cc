@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <functional>
 #include <map>
 #include <random>
 #include <set>
@@ -17,20 +18,27 @@ using std::chrono::hours;
 using std::chrono::seconds;
 
 // Live state as a map; a post is dirty when its count is not the projected one, or for no reason.
-class SqliteRankTest : public ContentTest {
+class SqliteRankTest : public ContentTest, protected DirtyPosts {
  protected:
-  LiveCounts live_counts() {
-    return {.is_dirty = [this](std::string_view post) { return dirty.contains(std::string(post)); },
-            .dirty_above =
-                [this](std::uint32_t likes, std::size_t limit) {
-                  std::vector<std::string> posts;
-                  for (const auto& post : dirty) {
-                    if (live[post] >= likes) posts.push_back(post);
-                  }
-                  std::ranges::sort(posts, std::greater(), [this](const auto& post) { return live[post]; });
-                  posts.resize(std::min(posts.size(), limit));
-                  return posts;
-                }};
+  bool is_dirty(std::string_view post) const override {
+    if (on_is_dirty) std::exchange(on_is_dirty, nullptr)();
+    return dirty.contains(std::string(post));
+  }
+  std::vector<std::string> above(std::uint32_t likes, std::size_t limit) const override {
+    std::vector<std::string> posts;
+    for (const auto& post : dirty) {
+      if (live.at(post) >= likes) posts.push_back(post);
+    }
+    std::ranges::sort(posts, std::greater(), [this](const auto& post) { return live.at(post); });
+    posts.resize(std::min(posts.size(), limit));
+    return posts;
+  }
+  // The test outlives every coroutine that looks.
+  static Task<Result<std::shared_ptr<const DirtyPosts>>> look_at(const DirtyPosts* posts) {
+    co_return std::shared_ptr<const DirtyPosts>(std::shared_ptr<void>(), posts);
+  }
+  std::vector<Post> collect(RankOrder order, std::size_t limit) {
+    return run(SqliteRank(*database, [this] { return look_at(this); }).collect(order, limit)).value();
   }
 
   void project(const std::map<std::string, std::optional<std::uint32_t>>& likes_of) {
@@ -45,7 +53,7 @@ class SqliteRankTest : public ContentTest {
   }
 
   std::vector<std::string> rank(RankOrder order, std::size_t limit) {
-    auto candidates = run(SqliteRank(*database, live_counts()).candidates(order, limit)).value();
+    auto candidates = collect(order, limit);
     std::vector<std::uint32_t> likes;
     for (const Post& post : candidates) likes.push_back(live[post.id.str()]);
     std::vector<std::string> ids;
@@ -68,6 +76,7 @@ class SqliteRankTest : public ContentTest {
   std::map<std::string, std::uint32_t> live;
   std::set<std::string> dirty;
   std::map<std::string, UtcMicros> created;
+  mutable std::function<void()> on_is_dirty;  // called once
 };
 
 TEST_F(SqliteRankTest, AnEmptyTableHasNoRank) {
@@ -141,21 +150,16 @@ TEST_F(SqliteRankTest, TheWalkIsRepeatedWhenTheProjectionMovedMeanwhile) {
   live = {{"a", 2}, {"b", 1}, {"c", 9}};
   dirty = {"c"};
   // The projection applies c's likes, and c stops being dirty, just after the first walk took its snapshot.
-  bool is_first = true;
-  LiveCounts counts = live_counts();
-  counts.is_dirty = [&, is_dirty = counts.is_dirty](std::string_view post) {
-    if (std::exchange(is_first, false)) {
-      auto written = database->write_blocking([](sqlite::Connection& connection) -> Result<void> {
-        connection.statement("UPDATE posts SET likes = 9, likes_version = 2 WHERE id = 'c'").run();
-        connection.statement("INSERT INTO outbox_cursors VALUES ('content', 1, 1, 1)").run();
-        return {};
-      });
-      EXPECT_TRUE(written);
-      dirty.clear();
-    }
-    return is_dirty(post);
+  on_is_dirty = [&] {
+    auto written = database->write_blocking([](sqlite::Connection& connection) -> Result<void> {
+      connection.statement("UPDATE posts SET likes = 9, likes_version = 2 WHERE id = 'c'").run();
+      connection.statement("INSERT INTO outbox_cursors VALUES ('content', 1, 1, 1)").run();
+      return {};
+    });
+    EXPECT_TRUE(written);
+    dirty.clear();
   };
-  auto candidates = run(SqliteRank(*database, counts).candidates(RankOrder::kLikes, 1)).value();
+  auto candidates = collect(RankOrder::kLikes, 1);
   EXPECT_TRUE(std::ranges::any_of(candidates, [](const Post& post) { return post.id.view() == "c"; }));
 }
 

@@ -1,0 +1,19 @@
+#pragma once
+
+// Export of content.db, on a connection that nobody else uses meanwhile; it may be read-only.
+
+#include "hearth/content/content_export.h"
+#include "hearth/drivers/sqlite/connection.h"
+
+namespace hearth::content {
+
+class SqliteContentExport final : public ContentExport {
+ public:
+  explicit SqliteContentExport(sqlite::Connection& connection) : connection_(connection) {}
+  Result<void> for_each(UseUser use_user, UsePost use_post) override;
+
+ private:
+  sqlite::Connection& connection_;
+};
+
+}  // namespace hearth::content
