@@ -9,8 +9,12 @@
 
 #include "hearth/app/dataset/exporter.h"
 #include "hearth/app/dataset/importer.h"
-#include "hearth/content/content_fixture.h"
+#include "hearth/base/run_to_end.h"
+#include "hearth/content/stores/content_database.h"
 #include "hearth/content/stores/sqlite_content_export.h"
+#include "hearth/content/stores/sqlite_content_pages.h"
+#include "hearth/content/stores/sqlite_content_store.h"
+#include "hearth/drivers/sqlite/temporary_folder.h"
 #include "hearth/likes/test_stack.h"
 
 namespace hearth::app::dataset {
@@ -29,9 +33,9 @@ class DataFolder {
   ImportReport import(const std::string& text, ImportMode mode = ImportMode::kImport, std::size_t piece = 1u << 20) {
     Importer importer(target(), {.mode = mode});
     for (std::size_t at = 0; at < text.size(); at += piece) {
-      if (auto fed = content::run(importer.feed(text.substr(at, piece))); !fed) throw std::runtime_error(fed.error().message);
+      if (auto fed = run_to_end(importer.feed(text.substr(at, piece))); !fed) throw std::runtime_error(fed.error().message);
     }
-    if (auto finished = content::run(importer.finish()); !finished) throw std::runtime_error(finished.error().message);
+    if (auto finished = run_to_end(importer.finish()); !finished) throw std::runtime_error(finished.error().message);
     return importer.report();
   }
 

@@ -11,8 +11,6 @@
 namespace hearth::app::dataset {
 namespace {
 
-using content::run;
-
 class DemoTest : public testing::Test {
  protected:
   DemoTest() { report = folder.import(demo_dataset(folder.clock.now())); }
@@ -29,10 +27,10 @@ TEST_F(DemoTest, IsImportedWithoutABadLine) {
 }
 
 TEST_F(DemoTest, HasLuciasPolarBearWith446Likes) {
-  auto user = run(folder.pages.user_by_username("lucia_nature"));
+  auto user = run_to_end(folder.pages.user_by_username("lucia_nature"));
   ASSERT_TRUE(user);
   EXPECT_EQ(user->id.view(), kDemoAuthor);
-  auto post = run(folder.pages.post(PostId::trusted(kDemoPost)));
+  auto post = run_to_end(folder.pages.post(PostId::trusted(kDemoPost)));
   ASSERT_TRUE(post);
   EXPECT_EQ(post->content, "Oso polar en su habitat natural");
   EXPECT_EQ(post->author_username, "lucia_nature");
@@ -41,7 +39,7 @@ TEST_F(DemoTest, HasLuciasPolarBearWith446Likes) {
 }
 
 TEST_F(DemoTest, ItsPolarBearIsOnTheTimelineAndLeadsTheRank) {
-  auto page = run(folder.pages.timeline(content::kTimelinePostsMax, std::nullopt)).value();
+  auto page = run_to_end(folder.pages.timeline(content::kTimelinePostsMax, std::nullopt)).value();
   ASSERT_EQ(page.posts.size(), 36u);
   std::vector<std::uint32_t> likes;
   for (const auto& post : page.posts) {

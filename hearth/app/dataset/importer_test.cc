@@ -10,7 +10,6 @@
 namespace hearth::app::dataset {
 namespace {
 
-using content::run;
 using std::chrono::milliseconds;
 
 std::string user_line(const std::string& id, const std::string& username) {
@@ -59,8 +58,8 @@ TEST(Importer, EverythingGoodIsThereAfterwards) {
   EXPECT_EQ(report.ratings, 3u);
   EXPECT_EQ(report.unchanged, 0u);
   EXPECT_EQ(report.bad_total, 0u);
-  EXPECT_EQ(run(folder.pages.user(UserId::trusted("ada")))->username, "ada");
-  EXPECT_EQ(run(folder.pages.post(PostId::trusted("p2")))->author_username, "bob");
+  EXPECT_EQ(run_to_end(folder.pages.user(UserId::trusted("ada")))->username, "ada");
+  EXPECT_EQ(run_to_end(folder.pages.post(PostId::trusted("p2")))->author_username, "bob");
   EXPECT_EQ(folder.likes_of("p1"), 2u);
   EXPECT_EQ(folder.likes_of("elsewhere"), 1u);
   EXPECT_TRUE(folder.likes.view("p1", "s2").is_liked);
@@ -84,7 +83,7 @@ TEST(Importer, WhatChangedIsUpdated) {
   EXPECT_EQ(report.users, 1u);
   EXPECT_EQ(report.posts, 1u);
   EXPECT_EQ(report.unchanged, 1u);
-  auto post = run(folder.pages.post(PostId::trusted("p1"))).value();
+  auto post = run_to_end(folder.pages.post(PostId::trusted("p1"))).value();
   EXPECT_EQ(post.content, "new text");
   EXPECT_EQ(post.author_username, "countess");
 }
@@ -116,8 +115,8 @@ TEST(Importer, ItDoesNotMatterWhereTheInputIsCut) {
 TEST(Importer, NumbersBeginWhereThePartOfTheInputDoes) {
   DataFolder folder;
   Importer importer(folder.target(), {.first_line = 5'001});
-  ASSERT_TRUE(run(importer.feed("bad\n" + user_line("ada", "ada"))));
-  ASSERT_TRUE(run(importer.finish()));
+  ASSERT_TRUE(run_to_end(importer.feed("bad\n" + user_line("ada", "ada"))));
+  ASSERT_TRUE(run_to_end(importer.finish()));
   EXPECT_EQ(bad_lines(importer.report()), std::vector<std::uint64_t>{5'001});
 }
 
@@ -244,8 +243,8 @@ TEST_F(ImporterOfFullStoreTest, WaitsAndGoesOnUntilAllIsIn) {
   Importer importer({folder.store, folder.pages, &full}, options());
   std::string text;
   for (int i = 0; i < 1'000; ++i) text += rating_line("p", "s" + std::to_string(i));
-  ASSERT_TRUE(run(importer.feed(text)));
-  ASSERT_TRUE(run(importer.finish()));
+  ASSERT_TRUE(run_to_end(importer.feed(text)));
+  ASSERT_TRUE(run_to_end(importer.finish()));
   EXPECT_EQ(full.liked.size(), 1'000u);
   EXPECT_EQ(importer.report().ratings, 1'000u);
   EXPECT_EQ(importer.report().bad_total, 0u);
@@ -254,8 +253,8 @@ TEST_F(ImporterOfFullStoreTest, WaitsAndGoesOnUntilAllIsIn) {
 
 TEST_F(ImporterOfFullStoreTest, GivesUpAfterGrowingWaitsWithoutProgress) {
   Importer importer({folder.store, folder.pages, &full}, options());
-  ASSERT_TRUE(run(importer.feed(user_line("ada", "ada") + rating_line("p", "s"))));
-  auto finished = run(importer.finish());
+  ASSERT_TRUE(run_to_end(importer.feed(user_line("ada", "ada") + rating_line("p", "s"))));
+  auto finished = run_to_end(importer.finish());
   ASSERT_FALSE(finished);
   EXPECT_EQ(finished.error().code, ErrorCode::kUnavailable);
   EXPECT_TRUE(finished.error().message.contains("line 2")) << finished.error().message;
@@ -269,8 +268,8 @@ TEST_F(ImporterOfFullStoreTest, GivesUpAfterGrowingWaitsWithoutProgress) {
 TEST_F(ImporterOfFullStoreTest, AStoppedContentDatabaseIsNotABadLine) {
   folder.database->stop();
   Importer importer(folder.target(), options());
-  ASSERT_TRUE(run(importer.feed(user_line("ada", "ada"))));
-  EXPECT_EQ(run(importer.finish()).error().code, ErrorCode::kUnavailable);
+  ASSERT_TRUE(run_to_end(importer.feed(user_line("ada", "ada"))));
+  EXPECT_EQ(run_to_end(importer.finish()).error().code, ErrorCode::kUnavailable);
   EXPECT_EQ(importer.report().bad_total, 0u);
 }
 

@@ -8,7 +8,7 @@
 #include <utility>
 #include <vector>
 
-#include "hearth/content/content_fixture.h"
+#include "hearth/content/stores/sqlite_content_under_test.h"
 #include "hearth/outbox/event.h"
 
 namespace hearth::content {
@@ -21,13 +21,13 @@ struct Count {
 };
 
 // A real journal; live state and ledger are maps. flush() is the ledger's flusher.
-class LikeProjectionTest : public ContentTest {
+class LikeProjectionTest : public testing::Test {
  protected:
   LikeProjectionTest() { open_journal("journal.db", 0); }
 
   void open_journal(const char* name, outbox::Sequence above) {
     outbox::JournalOptions options;
-    options.path = folder.path() / name;
+    options.path = content.folder() / name;
     journal = outbox::Journal::open(std::move(options)).value();
     journal->start(above, nullptr);
   }
@@ -47,13 +47,16 @@ class LikeProjectionTest : public ContentTest {
     return sequence;
   }
 
+  void add_user(const std::string& id) { content::add_user(content.store(), id); }
+  void add_post(const std::string& id, const std::string& author = "ada") { content::add_post(content.store(), id, author); }
+
   void flush() {
     ledger = live;
     ledger_cursor = journal->durable_mark();
   }
 
   LikeProjection projection() {
-    return {*database,
+    return {content.database(),
             *journal,
             {.cursor = [this]() -> Result<outbox::Sequence> { return ledger_cursor; },
              .counts = [this](std::vector<std::string> posts) -> Result<std::vector<PostCount>> {
@@ -70,8 +73,8 @@ class LikeProjectionTest : public ContentTest {
   }
 
   std::map<std::string, std::optional<Count>> projected() {
-    return database
-        ->read_blocking([](sqlite::Connection& connection) -> Result<std::map<std::string, std::optional<Count>>> {
+    return content.database()
+        .read_blocking([](sqlite::Connection& connection) -> Result<std::map<std::string, std::optional<Count>>> {
           std::map<std::string, std::optional<Count>> counts;
           auto& row = connection.statement("SELECT id, likes, likes_version FROM posts").query();
           while (row.next()) {
@@ -83,16 +86,20 @@ class LikeProjectionTest : public ContentTest {
         .value();
   }
   OutboxCursor cursor() {
-    return database->read_blocking([](sqlite::Connection& c) -> Result<OutboxCursor> { return read_cursor(c, kContentConsumer); }).value();
+    return content.database()
+        .read_blocking([](sqlite::Connection& c) -> Result<OutboxCursor> { return read_cursor(c, kContentConsumer); })
+        .value();
   }
   // As if the last steps had never been committed: an older cursor, the counts as they are.
   void set_cursor(const OutboxCursor& to) {
-    EXPECT_TRUE(database->write_blocking([&](sqlite::Connection& c) -> Result<void> {
+    EXPECT_TRUE(content.database().write_blocking([&](sqlite::Connection& c) -> Result<void> {
       write_cursor(c, kContentConsumer, to);
       return {};
     }));
   }
 
+  SimulatedClock clock;
+  SqliteContentUnderTest content{clock};
   std::unique_ptr<outbox::Journal> journal;
   std::uint64_t newest_version = 0;
   std::map<std::string, Count> live;
@@ -151,7 +158,7 @@ TEST_F(LikeProjectionTest, ARepeatedStepChangesNothing) {
   catch_up();
   auto expected = projected();
   set_cursor(before);
-  reopen();
+  content.restart();
   catch_up();
   EXPECT_EQ(projected(), expected);
   EXPECT_EQ(projection().cursor().value(), ledger_cursor);
@@ -178,7 +185,7 @@ TEST_F(LikeProjectionTest, AFailingLedgerLeavesCursorAndCountsAsTheyWere) {
   add_post("p");
   like({"p"});
   flush();
-  LikeProjection failing(*database, *journal,
+  LikeProjection failing(content.database(), *journal,
                          {.cursor = [this]() -> Result<outbox::Sequence> { return ledger_cursor; },
                           .counts = [](const auto&) -> Result<std::vector<PostCount>> { return fail(ErrorCode::kUnavailable, "disk"); }});
   EXPECT_EQ(failing.run_once().error().code, ErrorCode::kUnavailable);
@@ -286,7 +293,7 @@ TEST_F(LikeProjectionTest, EndsEqualToTheLedgerWhateverTheOrderOfThings) {
           break;
         case 3:
           set_cursor({older.sequence, older.checksum, cursor().steps + 1});
-          reopen();
+          content.restart();
           break;
         default:
           like({posts[random() % posts.size()], posts[random() % posts.size()]});
