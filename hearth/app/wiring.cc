@@ -80,6 +80,7 @@ Hearth::Hearth(const Config& config, const Clock& clock_in, DataFolder folder_in
       flusher(*journal, *ledger),
       like_store(*journal, *ledger, clock,
                  {.memory_limit = config.live.memory_limit, .idempotency_bytes_max = config.idempotency.bytes_max}),
+      live_posts(like_store),
       pages(*content),
       projection(*content, *journal,
                  {.cursor = [this]() -> Result<outbox::Sequence> { return flusher.flushed(); },
@@ -96,10 +97,10 @@ Hearth::Hearth(const Config& config, const Clock& clock_in, DataFolder folder_in
       housekeeping_task({.name = "likes", .period = kHousekeepingPeriod}, [this] { return keep_house(); }),
       content_store(*content, clock, [this] { projection_task.wake(); }),
       rank(*content, [dirty = std::make_shared<LiveDirtyPosts>(like_store)] { return at_once(dirty); }),
-      likes(like_store, *ledger, *journal, flusher,
+      likes(like_store, likes::likes_by_journal(*ledger, *journal, flusher),
             config.likes.require_post ? likes::PostExists([this](PostId post) { return pages.exists(std::move(post)); }) : nullptr),
       reconciler(
-          like_store, *ledger, [this] { return flush(); },
+          like_store, live_posts, *ledger, [this] { return flush(); },
           [this](std::string post) { return content_store.distrust_likes(PostId::trusted(std::move(post))); }),
       outbox_bytes_max_(config.outbox.bytes_max) {}
 
@@ -113,7 +114,7 @@ Result<void> Hearth::recover() {
   if (!ledger_cursor) return std::unexpected(ledger_cursor.error());
   auto content_cursor = projection.cursor();
   if (!content_cursor) return std::unexpected(content_cursor.error());
-  journal->start(std::max(ledger_cursor->sequence, *content_cursor), &like_store);
+  journal->start(std::max(*ledger_cursor, *content_cursor), &like_store);
 
   if (auto drained = drain(); !drained) return drained;
   if (auto started = like_store.start(); !started) return started;

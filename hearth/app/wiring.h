@@ -30,6 +30,7 @@
 #include "hearth/likes/like_reconciler.h"
 #include "hearth/likes/like_service.h"
 #include "hearth/likes/stores/memory_like_store.h"
+#include "hearth/likes/stores/memory_live_posts.h"
 #include "hearth/outbox/journal.h"
 
 namespace hearth::app {
@@ -58,6 +59,7 @@ class Hearth {
   std::unique_ptr<sqlite::Database> content;
   likes::LikeFlusher flusher;
   likes::MemoryLikeStore like_store;
+  likes::MemoryLivePosts live_posts;
   content::SqliteContentPages pages;
   content::LikeProjection projection;
   BackgroundTask flush_task;

@@ -17,7 +17,8 @@
 
 #include "hearth/base/task.h"
 #include "hearth/likes/like_ledger.h"
-#include "hearth/likes/stores/memory_like_store.h"
+#include "hearth/likes/like_store.h"
+#include "hearth/likes/live_posts.h"
 
 namespace hearth::likes {
 
@@ -43,6 +44,8 @@ struct ReconcileReport {
   std::vector<Drift> drift;  // at most kDriftListedMax
 };
 
+enum class Repairs : std::uint8_t { kMade, kNone };
+
 struct InitializeReport {
   std::uint64_t posts = 0;
   std::uint64_t ratings = 0;
@@ -50,15 +53,18 @@ struct InitializeReport {
 
 class LikeReconciler {
  public:
-  LikeReconciler(MemoryLikeStore& store, LikeLedger& ledger, Flush flush, OnRepaired on_repaired = {})
-      : store_(store), ledger_(ledger), flush_(std::move(flush)), on_repaired_(std::move(on_repaired)) {}
+  LikeReconciler(LikeStore& store, LivePosts& live, LikeLedger& ledger, Flush flush, OnRepaired on_repaired = {})
+      : store_(store), live_(live), ledger_(ledger), flush_(std::move(flush)), on_repaired_(std::move(on_repaired)) {}
 
   // Takes the post's live state from SQL and returns its count.
   Task<Result<std::uint32_t>> sync(PostId post);
   // The same for every post.
   Task<Result<InitializeReport>> initialize();
   // Compares one post, sessions included, or the counts of all, and repairs what differs.
-  Task<Result<ReconcileReport>> reconcile(std::optional<PostId> post);
+  Task<Result<ReconcileReport>> reconcile(std::optional<PostId> post, Repairs repairs = Repairs::kMade);
+  // The next `limit` posts of SQL after `after`, which moves on; adds to `report`. False: those were the last.
+  // For doing it in pieces; flush before the first.
+  Task<Result<bool>> reconcile_page(std::string& after, std::size_t limit, Repairs repairs, ReconcileReport& report);
 
  private:
   enum class Verdict : std::uint8_t { kSame, kRepaired, kNotRepaired };
@@ -74,12 +80,17 @@ class LikeReconciler {
   Task<Result<void>> take_from_ledger(std::string post);
   Task<Result<Comparison>> compare(const AuditedPost& audited, bool compares_sessions, Versions& last);
   Task<Result<void>> repair(const LedgerPost& head);
-  Task<Result<Verdict>> check(AuditedPost audited, bool compares_sessions, Drift& drift);
+  Task<Result<Verdict>> check(AuditedPost audited, bool compares_sessions, Repairs repairs, Drift& drift);
+  Task<Result<void>> check_one(AuditedPost audited, bool compares_sessions, Repairs repairs, ReconcileReport& report);
+  Task<Result<std::string>> reconcile_unknown(std::string from, Repairs repairs, ReconcileReport& report);
+  Task<Result<std::optional<LivePost>>> clean(std::string post, bool wants_sessions);
+  Task<Result<std::vector<std::optional<LivePost>>>> clean_all(const std::vector<AuditedPost>& page);
   Task<Result<AuditedPost>> audit_one(std::string post);
 
   Task<Result<void>> announce(std::string post);
 
-  MemoryLikeStore& store_;
+  LikeStore& store_;
+  LivePosts& live_;
   LikeLedger& ledger_;
   Flush flush_;
   OnRepaired on_repaired_;

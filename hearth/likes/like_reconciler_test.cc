@@ -12,6 +12,7 @@
 
 #include "hearth/likes/forwarding_ledger.h"
 #include "hearth/likes/like_model.h"
+#include "hearth/likes/stores/memory_live_posts.h"
 #include "hearth/likes/test_world.h"
 
 namespace hearth::likes {
@@ -48,7 +49,8 @@ class LikeReconcilerTest : public testing::Test {
   }
 
   World world;
-  LikeReconciler reconciler{*world.stack->store, *world.stack->ledger, [this] { return flush(world); }};
+  MemoryLivePosts live{*world.stack->store};
+  LikeReconciler reconciler{*world.stack->store, live, *world.stack->ledger, [this] { return flush(world); }};
   const std::vector<std::string> posts = {"p", "q"};
 
   void SetUp() override {
@@ -216,7 +218,7 @@ TEST_F(LikeReconcilerTest, ALikeBetweenReadingAndRepairingIsNotLost) {
         if (!in_memory) forget_all();
         corrupt("UPDATE post_counts SET likes = 50 WHERE post_id = 'p'");
         InterruptedLedger ledger(world, flushes);
-        LikeReconciler interrupted(*world.stack->store, ledger, [this] { return flush(world); });
+        LikeReconciler interrupted(*world.stack->store, live, ledger, [this] { return flush(world); });
         if (syncs) {
           EXPECT_EQ(must(run(interrupted.sync(post("p")))), 4u);
         } else {

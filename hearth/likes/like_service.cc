@@ -9,6 +9,24 @@ namespace {
 
 constexpr std::size_t kTailBytesPerRead = 4u << 20;
 
+Result<std::vector<TailEvent>> tail_of(std::string_view session, outbox::Journal& journal, outbox::Sequence after) {
+  std::vector<TailEvent> tail;
+  for (;;) {
+    auto entries = journal.read(after, kTailBytesPerRead);
+    if (!entries) return std::unexpected(entries.error());
+    if (entries->empty()) return tail;
+    for (const auto& entry : *entries) {
+      auto decoded = outbox::decode(entry.events, [&](const outbox::LikeChanged& event) {
+        if (event.session != session) return;
+        tail.push_back(
+            {.position = {.major = entry.sequence}, .post = std::string(event.post), .is_liked = event.is_liked, .at = event.at});
+      });
+      if (!decoded) return std::unexpected(decoded.error());
+    }
+    after = entries->back().sequence;
+  }
+}
+
 }  // namespace
 
 Task<Result<void>> LikeService::check_known(PostId post) {
@@ -45,26 +63,14 @@ Task<std::vector<Result<LikeOutcome>>> LikeService::change_all(std::vector<LikeC
 
 Task<Result<std::vector<LikedPost>>> LikeService::likes_of(SessionId session, std::size_t limit) {
   HEARTH_ASSERT(limit <= kLikesPerSessionMax);
-  co_return co_await ledger_.likes_of(session.str(), limit, [this, session] { return tail_of(session.view()); });
+  co_return co_await likes_of_(std::move(session), limit);
 }
 
-Result<std::vector<TailEvent>> LikeService::tail_of(std::string_view session) {
-  std::vector<TailEvent> tail;
-  outbox::Sequence after = flusher_.flushed();
-  for (;;) {
-    auto entries = journal_.read(after, kTailBytesPerRead);
-    if (!entries) return std::unexpected(entries.error());
-    if (entries->empty()) return tail;
-    for (const auto& entry : *entries) {
-      auto decoded = outbox::decode(entry.events, [&](const outbox::LikeChanged& event) {
-        if (event.session != session) return;
-        tail.push_back(
-            {.position = {.major = entry.sequence}, .post = std::string(event.post), .is_liked = event.is_liked, .at = event.at});
-      });
-      if (!decoded) return std::unexpected(decoded.error());
-    }
-    after = entries->back().sequence;
-  }
+LikesOf likes_by_journal(LikeLedger& ledger, outbox::Journal& journal, const LikeFlusher& flusher) {
+  return [&ledger, &journal, &flusher](SessionId session, std::size_t limit) {
+    std::string name = session.str();
+    return ledger.likes_of(name, limit, [&journal, &flusher, name] { return tail_of(name, journal, flusher.flushed()); });
+  };
 }
 
 }  // namespace hearth::likes

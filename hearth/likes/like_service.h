@@ -20,10 +20,16 @@ namespace hearth::likes {
 // Whether a post is known. Given when posts must be known to be liked.
 using PostExists = std::function<Task<Result<bool>>(PostId)>;
 
+// What a session likes, newest first; everything that was answered is in it.
+using LikesOf = std::function<Task<Result<std::vector<LikedPost>>>(SessionId, std::size_t limit)>;
+
+// From the ledger and what the journal holds above it. Both outlive the function.
+LikesOf likes_by_journal(LikeLedger& ledger, outbox::Journal& journal, const LikeFlusher& flusher);
+
 class LikeService {
  public:
-  LikeService(LikeStore& store, LikeLedger& ledger, outbox::Journal& journal, const LikeFlusher& flusher, PostExists require_post)
-      : store_(store), ledger_(ledger), journal_(journal), flusher_(flusher), require_post_(std::move(require_post)) {}
+  LikeService(LikeStore& store, LikesOf likes_of, PostExists require_post)
+      : store_(store), likes_of_(std::move(likes_of)), require_post_(std::move(require_post)) {}
 
   // kNotFound if posts must be known and this one is not; the rest as LikeStore says.
   Task<Result<LikeOutcome>> change(LikeChange change);
@@ -31,17 +37,14 @@ class LikeService {
   Task<Result<std::vector<LikeView>>> read(std::vector<PostId> posts, std::optional<SessionId> session) {
     return store_.read(std::move(posts), std::move(session));
   }
-  // Newest first; everything that was answered is in it. REQUIRES: limit <= kLikesPerSessionMax.
+  // REQUIRES: limit <= kLikesPerSessionMax.
   Task<Result<std::vector<LikedPost>>> likes_of(SessionId session, std::size_t limit);
 
  private:
   Task<Result<void>> check_known(PostId post);
-  Result<std::vector<TailEvent>> tail_of(std::string_view session);
 
   LikeStore& store_;
-  LikeLedger& ledger_;
-  outbox::Journal& journal_;
-  const LikeFlusher& flusher_;
+  LikesOf likes_of_;
   PostExists require_post_;
 };
 

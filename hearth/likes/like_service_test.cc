@@ -22,7 +22,8 @@ Task<Result<bool>> starts_with_k(PostId post_id) {
 class LikeServiceTest : public testing::Test {
  protected:
   LikeService service(PostExists require_post = nullptr) {
-    return LikeService(*world.stack->store, *world.stack->ledger, *world.stack->journal, *world.stack->flusher, std::move(require_post));
+    auto& stack = *world.stack;
+    return LikeService(*stack.store, likes_by_journal(*stack.ledger, *stack.journal, *stack.flusher), std::move(require_post));
   }
   std::vector<std::string> likes_of(const std::string& session_id, std::size_t limit = kLikesPerSessionMax) {
     auto asked = service();

@@ -500,13 +500,13 @@ std::vector<std::string> MemoryLikeStore::dirty_above(std::uint32_t likes, std::
   return names;
 }
 
-std::optional<MemoryLikeStore::Resident> MemoryLikeStore::clean_resident(std::string_view name, bool wants_sessions) const {
+std::optional<LivePost> MemoryLikeStore::clean_resident(std::string_view name, bool wants_sessions) const {
   const Shard& shard = shard_of(name);
   std::lock_guard lock(shard.mutex);
   auto found = shard.posts.find(name);
   if (found == shard.posts.end() || found->second.changed_in > passed_) return std::nullopt;
   const Post& post = found->second;
-  Resident resident{.view = {.likes = post.likes, .version = post.version}, .sessions = {}, .has_sessions = post.members != nullptr};
+  LivePost resident{.view = {.likes = post.likes, .version = post.version}, .sessions = {}, .has_sessions = post.members != nullptr};
   if (post.members && wants_sessions) {
     for (SessionNumber session : *post.members) resident.sessions.push_back(sessions_.name(session));
   }

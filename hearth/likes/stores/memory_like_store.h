@@ -30,6 +30,7 @@
 #include "hearth/base/single_flight.h"
 #include "hearth/likes/like_ledger.h"
 #include "hearth/likes/like_store.h"
+#include "hearth/likes/live_posts.h"
 #include "hearth/likes/stores/session_table.h"
 #include "hearth/outbox/idempotency_index.h"
 #include "hearth/outbox/journal.h"
@@ -72,12 +73,7 @@ class MemoryLikeStore final : public LikeStore, public outbox::JournalListener {
 
   // The post as memory has it, for comparing with the ledger. Nothing if it is not in memory or dirty.
   // `sessions` are given if they are wanted.
-  struct Resident {
-    LikeView view;
-    std::vector<std::string> sessions;
-    bool has_sessions = false;  // they were loaded
-  };
-  std::optional<Resident> clean_resident(std::string_view post, bool wants_sessions) const;
+  std::optional<LivePost> clean_resident(std::string_view post, bool wants_sessions) const;
   // Forgets the post, so that it is loaded again. False: it is dirty.
   bool forget(std::string_view post);
   // A version above `above` for a repair in the ledger. Every change from now on, of any post, gets a higher one; whether
