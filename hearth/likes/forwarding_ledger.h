@@ -26,6 +26,9 @@ class ForwardingLedger : public LikeLedger {
     return ledger_.repair(std::move(expected), std::move(sessions), new_version);
   }
   Result<std::vector<LedgerPost>> heads_blocking(const std::vector<std::string>& posts) override { return ledger_.heads_blocking(posts); }
+  Result<std::vector<LedgerPost>> heads_after(const std::string& after, std::size_t limit) override {
+    return ledger_.heads_after(after, limit);
+  }
   Result<AppliedBatch> apply(const LedgerBatch& batch) override { return ledger_.apply(batch); }
   Result<LedgerCursor> cursor(outbox::Partition partition) override { return ledger_.cursor(partition); }
   Result<std::vector<std::pair<outbox::Partition, LedgerCursor>>> cursors() override { return ledger_.cursors(); }

@@ -102,6 +102,8 @@ class LikeLedger {
 
   // For the flusher's thread; these block. heads() as above.
   virtual Result<std::vector<LedgerPost>> heads_blocking(const std::vector<std::string>& posts) = 0;
+  // Up to `limit` posts after `after` in the order of their ids.
+  virtual Result<std::vector<LedgerPost>> heads_after(const std::string& after, std::size_t limit) = 0;
   virtual Result<AppliedBatch> apply(const LedgerBatch& batch) = 0;
   // {0, 0} for a partition of which nothing was applied.
   virtual Result<LedgerCursor> cursor(outbox::Partition partition) = 0;

@@ -27,6 +27,7 @@ using sqlite::Statement;
 constexpr int kWriterCacheKib = 192 * 1024;
 
 constexpr char kFindPost[] = "SELECT id, likes, version FROM post_counts WHERE post_id = ?1";
+constexpr char kPostsAfter[] = "SELECT post_id, likes, version FROM post_counts WHERE post_id > ?1 ORDER BY post_id LIMIT ?2";
 constexpr char kAddPost[] = "INSERT INTO post_counts (post_id, likes, version) VALUES (?1, 0, 0)";
 constexpr char kSetCount[] = "UPDATE post_counts SET likes = ?2, version = ?3 WHERE id = ?1";
 constexpr char kAddRating[] =
@@ -345,6 +346,16 @@ Result<std::uint64_t> SqliteLikeLedger::post_count() {
 
 Result<std::vector<LedgerPost>> SqliteLikeLedger::heads_blocking(const std::vector<std::string>& posts) {
   return database_->read_blocking([&](Connection& connection) -> Result<std::vector<LedgerPost>> { return read_heads(connection, posts); });
+}
+
+Result<std::vector<LedgerPost>> SqliteLikeLedger::heads_after(const std::string& after, std::size_t limit) {
+  return database_->read_blocking([&](Connection& connection) -> Result<std::vector<LedgerPost>> {
+    std::vector<LedgerPost> heads;
+    auto& rows = connection.statement(kPostsAfter).query(after, limit);
+    while (rows.next())
+      heads.push_back({rows.string(0), static_cast<std::uint32_t>(rows.integer(1)), static_cast<std::uint64_t>(rows.integer(2))});
+    return heads;
+  });
 }
 
 Task<Result<std::vector<LedgerPost>>> SqliteLikeLedger::heads(std::vector<std::string> posts) {
