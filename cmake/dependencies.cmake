@@ -3,6 +3,7 @@ find_package(Threads REQUIRED)
 find_package(Boost 1.81 REQUIRED)          # Asio: event loops and coroutines; Beast: the HTTP parser; Unordered: flat tables of the live store
 find_package(simdjson REQUIRED)            # JSON in: the fastest parser measured
 find_package(SQLite3 REQUIRED)             # the journal, the ledger and content when embedded
+find_package(PostgreSQL REQUIRED)          # libpq: the ledger and content when scaled
 find_package(OpenSSL REQUIRED)             # random bytes, constant-time comparison, hashes
 find_package(spdlog REQUIRED)              # logs
 find_package(fmt REQUIRED)                 # text formatting
@@ -11,6 +12,7 @@ find_package(PkgConfig REQUIRED)
 pkg_check_modules(xxhash REQUIRED IMPORTED_TARGET libxxhash)   # seeded hashes of ids that clients choose; checksums of journal entries
 pkg_check_modules(cjose REQUIRED IMPORTED_TARGET cjose)        # JSON Web Tokens and key sets (needs libjansson-dev)
 pkg_check_modules(tomlplusplus REQUIRED IMPORTED_TARGET tomlplusplus) # the configuration file
+pkg_check_modules(hiredis REQUIRED IMPORTED_TARGET hiredis)    # the parser of what Redis answers
 pkg_check_modules(prometheus REQUIRED IMPORTED_TARGET prometheus-cpp-core)         # /metrics in the format Prometheus reads
 if(HEARTH_TESTS)
   find_package(GTest REQUIRED)             # tests

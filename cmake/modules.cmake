@@ -64,9 +64,11 @@ function(hearth_precompile target)
   endif()
 endfunction()
 
-# hearth_embed_sql(target folder variable): the numbered files of migrations/<folder> as an array of strings.
+# hearth_embed_sql(target folder variable): the numbered files of migrations/<folder> as an array of strings,
+# `extern const std::span<const std::string_view> variable` in the namespace of the driver that the folder begins with.
 # Written at configure time; a changed file configures again.
 function(hearth_embed_sql target folder variable)
+  string(REGEX REPLACE "/.*" "" driver ${folder})
   file(GLOB files CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/migrations/${folder}/*.sql)
   list(SORT files)
   set(body "")
@@ -80,8 +82,7 @@ function(hearth_embed_sql target folder variable)
 "#include <array>
 #include <span>
 #include <string_view>
-#include \"hearth/drivers/sqlite/migrations.h\"
-namespace hearth::sqlite {
+namespace hearth::${driver} {
 namespace { constexpr std::string_view kFiles[] = {
 @body@}; }
 extern const std::span<const std::string_view> ${variable};

@@ -1,8 +1,5 @@
 #include "hearth/drivers/sqlite/database.h"
 
-#include <algorithm>
-#include <condition_variable>
-#include <deque>
 #include <exception>
 #include <mutex>
 #include <thread>
@@ -18,50 +15,6 @@ namespace {
 
 // Enough that the sync costs each of them little; few enough that the first does not wait long for the last.
 constexpr std::size_t kWritesPerCommitMax = 256;
-
-// Jobs in the order they came. Thread-safe.
-template <typename Job>
-class JobQueue {
- public:
-  explicit JobQueue(std::size_t queued_max) : queued_max_(queued_max) {}
-
-  // kUnavailable: full or closed, and `job` stays with the caller.
-  Result<void> push(std::unique_ptr<Job>& job) {
-    {
-      std::lock_guard lock(mutex_);
-      if (closed_) return fail(ErrorCode::kUnavailable, "the database is stopping");
-      if (jobs_.size() >= queued_max_) return fail(ErrorCode::kUnavailable, "the database has too much to do");
-      jobs_.push_back(std::move(job));
-    }
-    changed_.notify_one();
-    return {};
-  }
-
-  // Waits for jobs and takes up to `count_max`; none once the queue is closed and empty.
-  std::vector<std::unique_ptr<Job>> take(std::size_t count_max) {
-    std::unique_lock lock(mutex_);
-    changed_.wait(lock, [&] { return closed_ || !jobs_.empty(); });
-    auto end = jobs_.begin() + static_cast<std::ptrdiff_t>(std::min(count_max, jobs_.size()));
-    std::vector<std::unique_ptr<Job>> taken(std::make_move_iterator(jobs_.begin()), std::make_move_iterator(end));
-    jobs_.erase(jobs_.begin(), end);
-    return taken;
-  }
-
-  void close() {
-    {
-      std::lock_guard lock(mutex_);
-      closed_ = true;
-    }
-    changed_.notify_all();
-  }
-
- private:
-  const std::size_t queued_max_;
-  std::mutex mutex_;
-  std::condition_variable changed_;
-  std::deque<std::unique_ptr<Job>> jobs_;
-  bool closed_ = false;
-};
 
 // Exceptions end here: a thread of the database has no one above it.
 template <typename Work>
@@ -92,7 +45,7 @@ class Database::Impl {
     }
   }
 
-  void submit(Kind kind, std::unique_ptr<Job> job) {
+  void submit(Kind kind, std::unique_ptr<Job<Connection>> job) {
     auto queued = (kind == Kind::kRead ? reads_ : writes_).push(job);
     if (queued) return;
     job->fail(queued.error());
@@ -108,13 +61,13 @@ class Database::Impl {
   }
 
  private:
-  using Jobs = std::span<const std::unique_ptr<Job>>;
+  using Jobs = std::span<const std::unique_ptr<Job<Connection>>>;
 
   void read_until_closed(Connection& connection) {
     while (true) {
       auto taken = reads_.take(1);
       if (taken.empty()) return;
-      Job& job = *taken.front();
+      auto& job = *taken.front();
       auto done = contained([&] { return connection.snapshot([&] { return job.run(connection); }); });
       if (!done) job.fail(done.error());
       job.deliver();
@@ -155,8 +108,8 @@ class Database::Impl {
 
   Connection writer_;
   std::vector<Connection> readers_;
-  JobQueue<Job> reads_;
-  JobQueue<Job> writes_;
+  WorkQueue<std::unique_ptr<Job<Connection>>> reads_;
+  WorkQueue<std::unique_ptr<Job<Connection>>> writes_;
   std::once_flag stopped_;
   std::vector<std::thread> threads_;
 };
@@ -184,7 +137,7 @@ Result<std::unique_ptr<Database>> Database::open(DatabaseOptions options) {
   return std::unique_ptr<Database>(new Database(std::make_unique<Impl>(name, *std::move(writer), std::move(readers), options.queued_max)));
 }
 
-void Database::submit(Kind kind, std::unique_ptr<Job> job) {
+void Database::submit(Kind kind, std::unique_ptr<Job<Connection>> job) {
   impl_->submit(kind, std::move(job));
 }
 
