@@ -35,6 +35,13 @@ Texts split(const Setting& setting, const std::string& text) {
   return items;
 }
 
+// How the environment names it, the strongest first.
+std::string variables_of(const Setting& setting, std::string_view separator) {
+  Texts names{setting.environment()};
+  if (!setting.usual_variable.empty()) names.emplace_back(setting.usual_variable);
+  return join(names, separator);
+}
+
 std::string meant(std::string_view name, const Texts& candidates) {
   auto near = nearest(name, candidates);
   return near ? "; did you mean " + *near + "?" : "";
@@ -130,15 +137,31 @@ class FileReader {
 
 // --- the environment ---
 
+// Kubernetes tells every container about the Services around it: HEARTH_SERVICE_HOST, HEARTH_PORT=tcp://10.0.0.7:8080,
+// HEARTH_PORT_8080_TCP_ADDR … for one that is called hearth, REDIS_PORT=tcp://… for one called redis.
+bool is_of_kubernetes(const std::string& variable, const std::string& value) {
+  if (variable.ends_with("_SERVICE_HOST") || variable.contains("_SERVICE_PORT")) return true;
+  if (variable.ends_with("_PORT") && value.contains("://")) return true;
+  auto port = variable.find("_PORT_");
+  return port != std::string::npos && variable.find_first_of("0123456789", port) == port + std::string_view("_PORT_").size();
+}
+
 void read_environment(const Environment& environment, Config& config, Problems& problems) {
   Texts known{std::string(kConfigVariable)};
   for (const auto& setting : all_settings()) {
+    auto take_variable = [&](const std::string& variable) {
+      auto found = environment.find(variable);
+      if (found == environment.end() || is_of_kubernetes(variable, found->second)) return;
+      if (variable == setting.usual_variable && found->second.empty()) return;
+      take(setting, split(setting, found->second), "environment " + variable, config, problems);
+    };
     known.push_back(setting.environment());
-    auto found = environment.find(known.back());
-    if (found != environment.end()) take(setting, split(setting, found->second), "environment " + known.back(), config, problems);
+    take_variable(std::string(setting.usual_variable));
+    take_variable(known.back());
   }
   for (const auto& [variable, value] : environment) {
-    if (!variable.starts_with("HEARTH_") || std::ranges::find(known, variable) != known.end()) continue;
+    if (!variable.starts_with("HEARTH_") || std::ranges::find(known, variable) != known.end() || is_of_kubernetes(variable, value))
+      continue;
     problems.push_back(variable + " (environment): there is no such setting" + meant(variable, known));
   }
 }
@@ -174,7 +197,59 @@ void refuse_extras(const CLI::App& command, Problems& problems) {
 
 // --- rules between settings ---
 
+std::string percent_encoded(std::string_view text) {
+  std::string out;
+  for (char c : text) {
+    bool is_plain = (c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z');
+    if (is_plain) {
+      out += c;
+    } else {
+      constexpr char kDigits[] = "0123456789ABCDEF";
+      auto byte = static_cast<unsigned char>(c);
+      out += {'%', kDigits[byte >> 4], kDigits[byte & 15]};
+    }
+  }
+  return out;
+}
+
+// Makes one URL of what was said about Redis.
+void settle_redis_url(Config::Redis& redis, Problems& problems) {
+  bool is_host_known = redis.url || !redis.host.empty();
+  if (!is_host_known) return;
+  if (!redis.url) {
+    std::string host = redis.host.contains(':') ? "[" + redis.host + "]" : redis.host;
+    redis.url = (redis.tls ? "rediss://" : "redis://") + host + ":" + std::to_string(redis.port);
+  } else if (redis.tls && !redis.url->starts_with("rediss")) {
+    problems.emplace_back("redis.tls: is true, and the URL says otherwise; begin it with rediss://");
+  }
+  auto host = redis.url->find("://");
+  if (redis.password && host != std::string::npos && !redis.url->contains('@'))
+    redis.url->insert(host + 3, ":" + percent_encoded(*redis.password) + "@");
+}
+
+// What follows from what else is said.
+void settle_live_store(Config& config, Problems& problems) {
+  settle_redis_url(config.redis, problems);
+  if (!config.redis.enabled) {
+    config.live.store = LiveStore::kMemory;
+  } else if (!config.origins.contains("live.store") && config.redis.url) {
+    config.live.store = LiveStore::kRedis;
+  }
+  if (config.live.store == LiveStore::kMemory) return;
+  if (!config.redis.url) {
+    problems.emplace_back("live.store: is redis, and where that is is not said; give --redis-url (REDIS_URL)");
+    return;
+  }
+  bool is_cluster = config.redis.url->contains(',') && !config.redis.url->contains("+sentinel://");
+  if (!is_cluster || config.redis.keys == RedisKeys::kTagged) return;
+  if (config.origins.contains("redis.keys"))
+    problems.emplace_back("redis.keys = plain: several hosts are a Cluster, where the keys of a post must share a hash tag; leave it out");
+  config.redis.keys = RedisKeys::kTagged;
+}
+
 void check_rules(const Config& config, Problems& problems) {
+  if (config.database.url && !config.database.url->starts_with("postgres://") && !config.database.url->starts_with("postgresql://"))
+    problems.emplace_back("database.url: must begin with postgres://");
   if (!config.listen.is_loopback() && !config.auth.is_configured()) {
     problems.push_back("listen: " + config.listen.host +
                        " can be reached by others, and no key is configured; set HEARTH_SERVICE_KEY (auth.service_key), HEARTH_JWT_SECRET "
@@ -184,7 +259,7 @@ void check_rules(const Config& config, Problems& problems) {
   std::map<std::string, std::string_view> owners;
   for (const auto& setting : all_settings()) {
     const auto* kind = std::get_if<Secret>(&setting.kind);
-    if (kind == nullptr) continue;
+    if (kind == nullptr || !setting.name.starts_with("auth.")) continue;
     const auto& secret = kind->field(const_cast<Config&>(config));
     if (!secret) continue;
     auto [owner, is_new] = owners.emplace(*secret, setting.name);
@@ -231,8 +306,9 @@ void add_setting_flags(CLI::App& command) {
   command.add_option(std::string(kConfigFlag), keep, "TOML file with settings (" + std::string(kConfigVariable) + ")")->type_name("FILE");
   for (const auto& setting : all_settings()) {
     // Const: add_flag() would take a string that is not for the variable to write the flag's value to.
-    const auto help = std::string(setting.help) + " (" + setting.environment() + ")";
-    auto* option = setting.is_switch() ? command.add_flag(setting.flag(), help) : command.add_option(setting.flag(), keep, help);
+    const auto help = std::string(setting.help) + " (" + variables_of(setting, ", ") + ")";
+    const auto flags = setting.flags();
+    auto* option = setting.is_switch() ? command.add_flag(flags, help) : command.add_option(flags, keep, help);
     if (!setting.is_switch()) option->type_name(placeholder(setting))->allow_extra_args(false);
     option->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
     auto dot = setting.name.find('.');
@@ -253,7 +329,10 @@ Result<Config> load_config(CLI::App& command, const std::vector<std::string>& ar
   read_environment(environment, config, problems);
   read_flags(command, config, problems);
   refuse_extras(command, problems);
-  if (problems.empty()) check_rules(config, problems);
+  if (problems.empty()) {
+    settle_live_store(config, problems);
+    check_rules(config, problems);
+  }
   if (!problems.empty()) return invalid("settings", join(problems, "\n"));
   return config;
 }
@@ -293,14 +372,15 @@ std::string settings_reference() {
       "A value comes from the first of: a flag, an environment variable, the TOML file given by `--config FILE` (or `HEARTH_CONFIG`),\n"
       "the default. The flag of each setting is its name: `--http.threads=4`; in the file the part before the dot is the section:\n"
       "`[http]`, `threads = 4`. A list is an array in the file, and separated by commas elsewhere. Sizes may be written `256MiB`,\n"
-      "times `500ms`, `5s`, `2m`. `hearth print-config` shows what is in force and where each value came from.\n\n"
+      "times `500ms`, `5s`, `2m`. Three flags have a short form: `--live`, `--redis-url`, `--database-url`; a second variable is the name\n"
+      "that other programs use too, and weaker than ours. `hearth print-config` shows what is in force and where each value came from.\n\n"
       "| setting | default | values | environment | what it does |\n"
       "| --- | --- | --- | --- | --- |\n";
   const Config defaults;
   for (const auto& setting : all_settings()) {
     auto value = show(setting, defaults);
     out += "| `" + std::string(setting.name) + "` | " + (value ? "`" + *value + "`" : "not set") + " | " + describe_values(setting) +
-           " | `" + setting.environment() + "` | " + std::string(setting.help) + " |\n";
+           " | `" + variables_of(setting, "`, `") + "` | " + std::string(setting.help) + " |\n";
   }
   return out;
 }

@@ -33,6 +33,9 @@ struct ListenAddress {
   std::string text() const;  // HOST:PORT, an IPv6 address in brackets
 };
 
+enum class LiveStore : std::uint8_t { kMemory, kRedis };
+enum class RedisKeys : std::uint8_t { kPlain, kTagged };
+
 // What each field means, its limits and its unit: the table in config.cc. The defaults are those of these structs.
 struct Config {
   ListenAddress listen;
@@ -68,8 +71,42 @@ struct Config {
     bool require_post = false;
   } likes;
   struct Live {
+    LiveStore store = LiveStore::kMemory;
     std::uint64_t memory_limit = 2ull << 30;
+    int partitions = 16;
   } live;
+  struct Redis {
+    std::optional<std::string> url;  // once loaded: also where host and password were given instead
+    std::string host;
+    std::uint16_t port = 6379;
+    std::optional<std::string> password;
+    bool tls = false;
+    bool enabled = true;
+    std::optional<std::filesystem::path> tls_ca_file;
+    RedisKeys keys = RedisKeys::kPlain;
+  } redis;
+  struct Database {
+    std::optional<std::string> url;  // none: SQLite
+    int connections = 8;
+  } database;
+  // An adopted database's own names; as they are written here, capitals and all.
+  struct Ledger {
+    std::string ratings_table = "post_ratings";
+    std::string ratings_post_column = "post_id";
+    std::string ratings_session_column = "session_id";
+    std::string ratings_created_column = "created_at";
+    std::string posts_table = "posts";
+    std::string posts_id_column = "id";
+    std::string posts_likes_column = "likes";
+    std::string comments_table = "comments";
+    std::string comments_id_column = "id";
+    std::string comments_post_column = "post_id";
+  } ledger;
+  struct Reconcile {
+    std::string cron = "0 */6 * * *";
+    std::uint64_t drift_threshold = 5;
+    std::chrono::seconds budget{60};
+  } reconcile;
   struct Outbox {
     std::uint64_t bytes_max = 256ull << 20;
   } outbox;

@@ -87,7 +87,9 @@ TEST_F(ConfigTest, EverySettingIsTakenFromFlagEnvironmentAndFile) {
       "listen = \"[::1]:0\"\ndata = \"d\"\ndemo = true\ndurability = \"relaxed\"\n"
       "[http]\nidle_timeout_seconds = 5\nrequest_timeout_seconds = \"2m\"\n"
       "[cors]\norigins = [\"https://a.example\", \"http://localhost:3000\"]\n"
-      "[live]\nmemory_limit = \"1GiB\"\n[flush]\ninterval_ms = \"1s\"\n[log]\nlevel = \"warning\"\nformat = \"json\"\n"
+      "[live]\nstore = \"redis\"\nmemory_limit = \"1GiB\"\n[redis]\nhost = \"cache\"\ntls_ca_file = \"ca.pem\"\nkeys = \"tagged\"\n"
+      "[ledger]\nposts_table = \"app.posts_new\"\nposts_likes_column = \"likesCount\"\n[reconcile]\ncron = \"15 3 * * "
+      "mon-fri\"\n[flush]\ninterval_ms = \"1s\"\n[log]\nlevel = \"warning\"\nformat = \"json\"\n"
       "[auth]\njwks_file = \"keys.json\"\npublic_reads = false\n[likes]\nrequire_post = true\n");
   auto from_file = load_config({flag}, {});
   ASSERT_TRUE(from_file) << from_file.error().message;
@@ -104,6 +106,13 @@ TEST_F(ConfigTest, EverySettingIsTakenFromFlagEnvironmentAndFile) {
   EXPECT_EQ(from_file->auth.jwks_file, "keys.json");
   EXPECT_FALSE(from_file->auth.public_reads);
   EXPECT_TRUE(from_file->likes.require_post);
+  EXPECT_EQ(from_file->live.store, LiveStore::kRedis);
+  EXPECT_EQ(from_file->redis.url, "redis://cache:6379");
+  EXPECT_EQ(from_file->redis.tls_ca_file, "ca.pem");
+  EXPECT_EQ(from_file->redis.keys, RedisKeys::kTagged);
+  EXPECT_EQ(from_file->ledger.posts_table, "app.posts_new");
+  EXPECT_EQ(from_file->ledger.posts_likes_column, "likesCount");
+  EXPECT_EQ(from_file->reconcile.cron, "15 3 * * mon-fri");
 
   // What the file gave, given again as variables and as flags, makes the same configuration.
   Environment environment;
@@ -111,8 +120,11 @@ TEST_F(ConfigTest, EverySettingIsTakenFromFlagEnvironmentAndFile) {
   for (const auto& setting : all_settings()) {
     if (setting.is_secret()) continue;
     auto value = show(setting, *from_file).value();
-    std::erase_if(value, [](char c) { return c == '"' || c == ' '; });
-    if (setting.is_list()) value = value.substr(1, value.size() - 2);
+    std::erase(value, '"');
+    if (setting.is_list()) {
+      std::erase(value, ' ');
+      value = value.substr(1, value.size() - 2);
+    }
     environment[setting.environment()] = value;
     flags.push_back(setting.flag() + "=" + value);
   }
@@ -164,7 +176,7 @@ TEST_F(ConfigTest, WhatIsWrongIsNamedWithItsSourceAndTheFix) {
   const Refusal refusals[] = {
       {{"--lisen=127.0.0.1:1"}, {}, "--lisen (flag): there is no such setting; did you mean --listen?"},
       {{"--threads=1"}, {}, "did you mean --http.threads?"},
-      {{"--redis-url=redis://x"}, {}, "--redis-url (flag): there is no such setting"},
+      {{"--redis-uri=redis://x"}, {}, "--redis-uri (flag): there is no such setting; did you mean --redis.url?"},
       {{}, {{"HEARTH_LISTN", "x"}}, "HEARTH_LISTN (environment): there is no such setting; did you mean HEARTH_LISTEN?"},
       {{"word"}, {}, "word: not expected here"},
       {{"--demo", "false"}, {}, "--name=false"},
@@ -192,6 +204,22 @@ TEST_F(ConfigTest, WhatIsWrongIsNamedWithItsSourceAndTheFix) {
       {{"--cors.origins=https://a.example,https://a.example/path"}, {}, "must be a list of origins"},
       {{"--cors.origins=https://a.example,"}, {}, "must be a list of origins"},
       {{"--log.level=loud"}, {}, "must be debug, info, warning, error or off"},
+      {{"--live=postgres"}, {}, "live.store = postgres (flag --live.store): must be memory or redis"},
+      {{"--live=redis"}, {}, "live.store: is redis, and where that is is not said; give --redis-url (REDIS_URL)"},
+      {{}, {{"REDIS_PORT", "65536"}}, "redis.port = 65536 (environment REDIS_PORT): must be a whole number from 1 to 65535"},
+      {{}, {{"REDIS_TLS", "on"}}, "redis.tls = on (environment REDIS_TLS): must be true or false"},
+      {{"--redis-url=redis://h", "--redis.tls"}, {}, "redis.tls: is true, and the URL says otherwise"},
+      {{"--redis-url=redis://a,b", "--redis.keys=plain"}, {}, "redis.keys = plain: several hosts are a Cluster"},
+      {{"--redis.host=redis://h"}, {}, "a URL goes into redis.url"},
+      {{"--database-url=mysql://h/d"}, {}, "database.url: must begin with postgres://"},
+      {{"--ledger.posts_table=posts; DROP TABLE posts"}, {}, "must be the name of a table"},
+      {{"--ledger.posts_table=a.b.c"}, {}, "must be the name of a table"},
+      {{"--ledger.posts_table=.b"}, {}, "must be the name of a table"},
+      {{"--ledger.posts_id_column=a.b"}, {}, "must be the name of a column"},
+      {{"--ledger.posts_id_column=1a"}, {}, "must be the name of a column"},
+      {{"--reconcile.cron=hourly"},
+       {},
+       "reconcile.cron = hourly (flag --reconcile.cron): must be five fields of cron, in UTC: five fields"},
       {{"--config=/no/such/file.toml"}, {}, "/no/such/file.toml"},
       {{}, {{"HEARTH_CONFIG", "/no/such/file.toml"}}, "/no/such/file.toml"},
   };
@@ -257,6 +285,96 @@ TEST_F(ConfigTest, TwoCredentialsAreNotTheSame) {
   EXPECT_EQ(error.find("twin-key"), std::string::npos) << error;
 }
 
+// --- Redis and PostgreSQL ---
+
+struct LiveCase {
+  Args args;
+  Environment environment;
+  LiveStore store;
+  std::optional<std::string> url;
+};
+
+TEST_F(ConfigTest, RedisIsFoundByItsUsualNamesAndUsedWhenItIsGiven) {
+  const LiveCase cases[] = {
+      {{}, {}, LiveStore::kMemory, std::nullopt},
+      {{"--redis-url=redis://a"}, {}, LiveStore::kRedis, "redis://a"},
+      {{"--redis.url=redis://a"}, {}, LiveStore::kRedis, "redis://a"},
+      {{}, {{"REDIS_URL", "rediss://u:p@a:1/2"}}, LiveStore::kRedis, "rediss://u:p@a:1/2"},
+      {{}, {{"HEARTH_REDIS_URL", "redis://ours"}, {"REDIS_URL", "redis://usual"}}, LiveStore::kRedis, "redis://ours"},
+      {{"--redis-url=redis://flag"}, {{"HEARTH_REDIS_URL", "redis://ours"}}, LiveStore::kRedis, "redis://flag"},
+      {{"--live", "memory", "--redis-url", "redis://a"}, {}, LiveStore::kMemory, "redis://a"},
+      {{"--live=memory"}, {{"REDIS_URL", "redis://a"}}, LiveStore::kMemory, "redis://a"},
+      {{"--live=redis"}, {{"REDIS_URL", "redis://a"}}, LiveStore::kRedis, "redis://a"},
+      {{}, {{"HEARTH_LIVE", "redis"}, {"REDIS_HOST", "a"}}, LiveStore::kRedis, "redis://a:6379"},
+      {{"--redis-url=redis://a"}, {{"REDIS_ENABLED", "false"}}, LiveStore::kMemory, "redis://a"},
+      {{"--live=redis"}, {{"REDIS_URL", "redis://a"}, {"REDIS_ENABLED", "false"}}, LiveStore::kMemory, "redis://a"},
+      {{}, {{"REDIS_ENABLED", "true"}}, LiveStore::kMemory, std::nullopt},
+      {{}, {{"REDIS_URL", ""}, {"REDIS_PASSWORD", ""}, {"REDIS_TLS", ""}}, LiveStore::kMemory, std::nullopt},
+      {{}, {{"REDIS_PORT", "6380"}, {"REDIS_PASSWORD", "p"}}, LiveStore::kMemory, std::nullopt},
+      {{},
+       {{"REDIS_HOST", "h"}, {"REDIS_PORT", "1"}, {"REDIS_PASSWORD", "p@:/"}, {"REDIS_TLS", "true"}},
+       LiveStore::kRedis,
+       "rediss://:p%40%3A%2F@h:1"},
+      {{}, {{"REDIS_HOST", "::1"}}, LiveStore::kRedis, "redis://[::1]:6379"},
+      {{}, {{"REDIS_URL", "redis://a,b"}, {"REDIS_PASSWORD", "p"}}, LiveStore::kRedis, "redis://:p@a,b"},
+      {{}, {{"REDIS_URL", "redis://:own@a"}, {"REDIS_PASSWORD", "p"}}, LiveStore::kRedis, "redis://:own@a"},
+  };
+  for (const auto& [args, environment, store, url] : cases) {
+    auto config = load_config(args, environment);
+    ASSERT_TRUE(config) << config.error().message;
+    EXPECT_EQ(config->live.store, store) << url.value_or("");
+    EXPECT_EQ(config->redis.url, url);
+  }
+}
+
+TEST_F(ConfigTest, OnAClusterTheKeysAreTaggedByThemselves) {
+  EXPECT_EQ(load_config({"--redis-url=redis://a"}, {})->redis.keys, RedisKeys::kPlain);
+  EXPECT_EQ(load_config({"--redis-url=redis://a,b"}, {})->redis.keys, RedisKeys::kTagged);
+  EXPECT_EQ(load_config({"--redis-url=redis://a,b", "--redis.keys=tagged"}, {})->redis.keys, RedisKeys::kTagged);
+  EXPECT_EQ(load_config({"--redis-url=redis+sentinel://a,b/main"}, {})->redis.keys, RedisKeys::kPlain);
+}
+
+TEST_F(ConfigTest, TheDatabaseIsFoundByItsUsualName) {
+  EXPECT_EQ(load_config({}, {})->database.url, std::nullopt);
+  EXPECT_EQ(load_config({}, {{"DATABASE_URL", "postgres://h/d"}})->database.url, "postgres://h/d");
+  EXPECT_EQ(load_config({}, {{"HEARTH_DATABASE_URL", "postgres://ours/d"}, {"DATABASE_URL", "postgres://h/d"}})->database.url,
+            "postgres://ours/d");
+  EXPECT_EQ(load_config({"--database-url=postgresql://flag/d"}, {{"DATABASE_URL", "postgres://h/d"}})->database.url, "postgresql://flag/d");
+}
+
+TEST_F(ConfigTest, APasswordInAUrlIsNeverShown) {
+  const Environment environment{{"REDIS_URL", "redis://:hidden-key@h"}, {"DATABASE_URL", "postgres://u:hidden-key@h/d"}};
+  auto printed = print_config(load_config({}, environment).value());
+  EXPECT_EQ(printed.find("hidden-key"), std::string::npos);
+  EXPECT_HAS(printed, "From: environment DATABASE_URL.\n# url = \"***\"");
+  for (const auto& wrong :
+       {Environment{{"REDIS_URL", "redis://:hidden-key@h h"}}, Environment{{"DATABASE_URL", "mysql://u:hidden-key@h/d"}},
+        Environment{{"REDIS_URL", "redis://:hidden-key@h"}, {"REDIS_TLS", "true"}}}) {
+    auto error = error_of({}, wrong);
+    EXPECT_EQ(error.find("hidden-key"), std::string::npos) << error;
+    EXPECT_NE(error, "no error");
+  }
+}
+
+TEST_F(ConfigTest, WhatKubernetesSaysOfItsServicesIsNoSetting) {
+  auto config = load_config({}, {{"HEARTH_SERVICE_HOST", "10.0.0.7"},
+                                 {"HEARTH_SERVICE_PORT", "8080"},
+                                 {"HEARTH_SERVICE_PORT_HTTP", "8080"},
+                                 {"HEARTH_PORT", "tcp://10.0.0.7:8080"},
+                                 {"HEARTH_PORT_8080_TCP", "tcp://10.0.0.7:8080"},
+                                 {"HEARTH_PORT_8080_TCP_PROTO", "tcp"},
+                                 {"HEARTH_PORT_8080_TCP_PORT", "8080"},
+                                 {"HEARTH_PORT_8080_TCP_ADDR", "10.0.0.7"},
+                                 {"HEARTH_API_SERVICE_HOST", "10.0.0.8"},
+                                 {"HEARTH_REDIS_PORT", "tcp://10.0.0.9:6379"},
+                                 {"REDIS_SERVICE_HOST", "10.0.0.9"},
+                                 {"REDIS_PORT", "tcp://10.0.0.9:6379"}});
+  ASSERT_TRUE(config) << config.error().message;
+  EXPECT_EQ(config->redis.port, 6379);
+  EXPECT_EQ(config->live.store, LiveStore::kMemory);
+  EXPECT_HAS(error_of({}, {{"HEARTH_PORT", "8080"}}), "HEARTH_PORT (environment): there is no such setting");
+}
+
 TEST_F(ConfigTest, ThePrintedConfigurationLoadsAgainAndShowsNoSecret) {
   auto config =
       load_config({"--listen=0.0.0.0:1", "--live.memory_limit=64MiB", "--cors.origins=*"}, {{"HEARTH_SERVICE_KEY", "hidden-key"}});
@@ -276,6 +394,8 @@ TEST_F(ConfigTest, NamesFlagsAndVariablesAreUnique) {
   for (const auto& setting : all_settings()) {
     EXPECT_TRUE(seen.insert(std::string(setting.name)).second) << setting.name;
     EXPECT_TRUE(seen.insert(setting.environment()).second) << setting.name;
+    for (auto other : {setting.usual_variable, setting.short_name})
+      EXPECT_TRUE(other.empty() || seen.insert(std::string(other)).second) << other;
   }
 }
 

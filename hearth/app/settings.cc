@@ -8,6 +8,7 @@
 #include <limits>
 #include <type_traits>
 
+#include "hearth/base/cron.h"
 #include "hearth/base/json_writer.h"
 
 namespace hearth::app {
@@ -82,6 +83,61 @@ Result<void> set_jwks_file(Config& config, const std::string& text) {
   return {};
 }
 
+// The names of tables and columns: as SQL takes them without quotes, so that none can mean anything else.
+bool is_sql_name(std::string_view text) {
+  constexpr std::size_t kNameBytesMax = 63;  // PostgreSQL cuts longer ones off
+  auto is_word = [](char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_'; };
+  if (text.empty() || text.size() > kNameBytesMax || !is_word(text.front())) return false;
+  return std::ranges::all_of(text, [&](char c) { return is_word(c) || (c >= '0' && c <= '9') || c == '$'; });
+}
+
+// `field` is a captureless lambda from Config& to a std::string&.
+template <auto field>
+Text column() {
+  return {.get = [](const Config& config) -> std::string { return field(const_cast<Config&>(config)); },
+          .set = [](Config& config, const std::string& text) -> Result<void> {
+            if (!is_sql_name(text)) return invalid("", "letters, digits, _ and $ make a name");
+            field(config) = text;
+            return {};
+          },
+          .form = "the name of a column",
+          .placeholder = "NAME"};
+}
+
+template <auto field>
+Text table_name() {
+  return {.get = [](const Config& config) -> std::string { return field(const_cast<Config&>(config)); },
+          .set = [](Config& config, const std::string& text) -> Result<void> {
+            std::string_view name = text;
+            auto dot = name.find('.');
+            bool is_schema_named = dot != std::string_view::npos;
+            if (!is_sql_name(name.substr(is_schema_named ? dot + 1 : 0)) || (is_schema_named && !is_sql_name(name.substr(0, dot))))
+              return invalid("", "letters, digits, _ and $ make a name");
+            field(config) = text;
+            return {};
+          },
+          .form = "the name of a table, with or without a schema",
+          .placeholder = "NAME"};
+}
+
+Result<void> set_cron(Config& config, const std::string& text) {
+  if (auto cron = Cron::parse(text, ""); !cron) return std::unexpected(cron.error());
+  config.reconcile.cron = text;
+  return {};
+}
+
+Result<void> set_redis_host(Config& config, const std::string& text) {
+  if (text.empty() || text.find_first_of(" /@,?#") != std::string::npos) return invalid("", "a URL goes into redis.url");
+  config.redis.host = text;
+  return {};
+}
+
+Result<void> set_tls_ca_file(Config& config, const std::string& text) {
+  if (text.empty()) return invalid("", "it is empty; leave the setting out to use the system's");
+  config.redis.tls_ca_file = text;
+  return {};
+}
+
 // An origin is a scheme, a host and perhaps a port: what a browser sends, compared as text.
 bool is_origin(std::string_view text) {
   if (text == "*") return true;
@@ -139,8 +195,75 @@ const std::vector<Setting>& table() {
       {"likes.require_post", Switch{[](Config& c) -> bool& { return c.likes.require_post; }},
        "Whether liking a post that is not known here is 404."},
 
+      {"live.store",
+       choice<[](Config& c) -> auto& { return c.live.store; }>({"memory", "redis"}),
+       "Where live state is: in this process with its journal, or in Redis. A Redis that is given is used, if this does not say otherwise.",
+       "HEARTH_LIVE",
+       {},
+       "live"},
       {"live.memory_limit", number<[](Config& c) -> auto& { return c.live.memory_limit; }>(16 * kMiB, 16 * kTiB, Unit::kBytes),
        "Memory for live state; above it posts that nobody touches leave memory until they are asked for."},
+      {"live.partitions", number<[](Config& c) -> auto& { return c.live.partitions; }>(1, 1'024),
+       "Streams that the outbox in Redis is divided into, which several Hearths share. Fixed at the first start."},
+
+      {"redis.url",
+       Secret{[](Config& c) -> auto& { return c.redis.url; }},
+       "redis://[[user]:password@]host[:port][/db], rediss:// for TLS; several hosts with commas mean Cluster; "
+       "redis+sentinel://host:port,host:port/NAME asks Sentinel for the primary. It must keep what it holds: noeviction.",
+       {},
+       "REDIS_URL",
+       "redis-url"},
+      {"redis.host",
+       Text{[](const Config& c) { return c.redis.host; }, set_redis_host, "a host", "HOST"},
+       "Where no URL is given.",
+       {},
+       "REDIS_HOST"},
+      {"redis.port", number<[](Config& c) -> auto& { return c.redis.port; }>(1, 65'535), "Beside redis.host.", {}, "REDIS_PORT"},
+      {"redis.password", Secret{[](Config& c) -> auto& { return c.redis.password; }}, "Where the URL has none.", {}, "REDIS_PASSWORD"},
+      {"redis.tls", Switch{[](Config& c) -> bool& { return c.redis.tls; }}, "TLS, beside redis.host.", {}, "REDIS_TLS"},
+      {"redis.enabled",
+       Switch{[](Config& c) -> bool& { return c.redis.enabled; }},
+       "false: live state is in memory, whatever else is said of Redis.",
+       {},
+       "REDIS_ENABLED"},
+      {"redis.tls_ca_file",
+       Text{[](const Config& c) { return c.redis.tls_ca_file ? c.redis.tls_ca_file->string() : std::string(); }, set_tls_ca_file, "a file",
+            "FILE"},
+       "Certificates that Redis' own must be signed by, if not by one that the system knows."},
+      {"redis.keys", choice<[](Config& c) -> auto& { return c.redis.keys; }>({"plain", "tagged"}),
+       "plain: post:likes:ID and so on, which other programs know. tagged: the keys of a partition share a hash tag, as Cluster needs, "
+       "where "
+       "it is the default."},
+
+      {"database.url",
+       Secret{[](Config& c) -> auto& { return c.database.url; }},
+       "postgres://user:password@host/database, with libpq's parameters. Without it SQL is SQLite in the data folder.",
+       {},
+       "DATABASE_URL",
+       "database-url"},
+      {"database.connections", number<[](Config& c) -> auto& { return c.database.connections; }>(2, 256), "Connections to PostgreSQL."},
+
+      {"ledger.ratings_table", table_name<[](Config& c) -> auto& { return c.ledger.ratings_table; }>(),
+       "Who likes what, in a database of another program that is adopted: one row for each post and session."},
+      {"ledger.ratings_post_column", column<[](Config& c) -> auto& { return c.ledger.ratings_post_column; }>(), "Its post."},
+      {"ledger.ratings_session_column", column<[](Config& c) -> auto& { return c.ledger.ratings_session_column; }>(), "Its session."},
+      {"ledger.ratings_created_column", column<[](Config& c) -> auto& { return c.ledger.ratings_created_column; }>(), "When it was made."},
+      {"ledger.posts_table", table_name<[](Config& c) -> auto& { return c.ledger.posts_table; }>(), "Posts in an adopted database."},
+      {"ledger.posts_id_column", column<[](Config& c) -> auto& { return c.ledger.posts_id_column; }>(), "Their id."},
+      {"ledger.posts_likes_column", column<[](Config& c) -> auto& { return c.ledger.posts_likes_column; }>(),
+       "Their count of likes, which is kept up to date."},
+      {"ledger.comments_table", table_name<[](Config& c) -> auto& { return c.ledger.comments_table; }>(),
+       "Comments in an adopted database."},
+      {"ledger.comments_id_column", column<[](Config& c) -> auto& { return c.ledger.comments_id_column; }>(), "Their id."},
+      {"ledger.comments_post_column", column<[](Config& c) -> auto& { return c.ledger.comments_post_column; }>(), "Their post."},
+
+      {"reconcile.cron", Text{[](const Config& c) { return c.reconcile.cron; }, set_cron, "five fields of cron, in UTC", "CRON"},
+       "When live state and SQL are compared and brought together: minute, hour, day of month, month, day of week."},
+      {"reconcile.drift_threshold",
+       number<[](Config& c) -> auto& { return c.reconcile.drift_threshold; }>(0, std::numeric_limits<std::int32_t>::max()),
+       "Posts that may differ in one such run before it is a warning."},
+      {"reconcile.budget_seconds", number<[](Config& c) -> auto& { return c.reconcile.budget; }>(1, 86'400, Unit::kSeconds),
+       "How long one such run may take; the next goes on where it stopped."},
 
       {"outbox.bytes_max", number<[](Config& c) -> auto& { return c.outbox.bytes_max; }>(kMiB, kTiB, Unit::kBytes),
        "Changes not yet in the ledger; when full, further ones get 503 until the flusher caught up."},

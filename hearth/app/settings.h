@@ -56,8 +56,12 @@ struct Setting {
   Kind kind;
   std::string_view help;
   std::string_view variable = {};  // in the environment; by default HEARTH_ and the name in capitals
+  // The name that other programs use for it too, if any. Weaker than ours; empty there means not set.
+  std::string_view usual_variable = {};
+  std::string_view short_name = {};  // of the flag, beside the name
 
   std::string flag() const { return "--" + std::string(name); }
+  std::string flags() const { return flag() + (short_name.empty() ? "" : ",--" + std::string(short_name)); }
   std::string environment() const;
   bool is_secret() const { return std::holds_alternative<Secret>(kind); }
   bool is_switch() const { return std::holds_alternative<Switch>(kind); }
