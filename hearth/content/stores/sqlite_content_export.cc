@@ -1,6 +1,6 @@
 #include "hearth/content/stores/sqlite_content_export.h"
 
-#include "hearth/content/stores/content_rows.h"
+#include "hearth/content/stores/sqlite_rows.h"
 
 namespace hearth::content {
 namespace {

@@ -4,7 +4,8 @@
 #include <utility>
 
 #include "hearth/base/assert.h"
-#include "hearth/content/stores/content_rows.h"
+#include "hearth/content/stores/encoding.h"
+#include "hearth/content/stores/sqlite_rows.h"
 #include "hearth/content/username.h"
 
 namespace hearth::content {

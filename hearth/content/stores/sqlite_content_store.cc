@@ -1,15 +1,12 @@
 #include "hearth/content/stores/sqlite_content_store.h"
 
-#include <openssl/rand.h>
-
-#include <fmt/format.h>
-
-#include <array>
 #include <utility>
 
 #include "hearth/base/assert.h"
-#include "hearth/content/stores/content_rows.h"
-#include "hearth/content/stores/idempotency_records.h"
+#include "hearth/content/stores/drafts.h"
+#include "hearth/content/stores/encoding.h"
+#include "hearth/content/stores/sqlite_idempotency_records.h"
+#include "hearth/content/stores/sqlite_rows.h"
 #include "hearth/content/username.h"
 
 namespace hearth::content {
@@ -26,20 +23,6 @@ constexpr char kFindAuthor[] = "SELECT key, username FROM users WHERE id = ?1";
 constexpr char kInsertPost[] = "INSERT INTO posts (id, author, content, image_url, media_urls, created_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
 constexpr char kUpdatePost[] = "UPDATE posts SET author = ?2, content = ?3, image_url = ?4, media_urls = ?5, created_at = ?6 WHERE id = ?1";
 
-// A UUID of version 7: milliseconds, then the fraction of the millisecond in 12 bits, then 62 random bits; ids sort by
-// the time they were made at.
-PostId new_post_id(UtcMicros now) {
-  std::array<std::uint8_t, 8> noise{};
-  HEARTH_ASSERT(RAND_bytes(noise.data(), noise.size()) == 1);
-  std::uint64_t random = 0;
-  for (std::uint8_t byte : noise) random = (random << 8) | byte;
-  auto since_epoch = static_cast<std::uint64_t>(micros(now));
-  std::uint64_t milliseconds = since_epoch / 1'000;
-  std::uint64_t fraction = since_epoch % 1'000 * 4'096 / 1'000;
-  return PostId::trusted(fmt::format("{:08x}-{:04x}-7{:03x}-{:04x}-{:012x}", (milliseconds >> 16) & 0xffff'ffff, milliseconds & 0xffff,
-                                     fraction, 0x8000 | ((random >> 48) & 0x3fff), random & 0xffff'ffff'ffff));
-}
-
 bool is_taken_by_another(sqlite::Connection& connection, std::string_view username_key, const UserId& id) {
   auto& row = connection.statement(kFindUsername).query(username_key);
   bool is_taken = row.next() && row.text(0) != id.view();
@@ -49,18 +32,11 @@ bool is_taken_by_another(sqlite::Connection& connection, std::string_view userna
 
 Result<PutUser> put(sqlite::Connection& connection, const UserDraft& draft, UtcMicros now) {
   auto before = user_of(connection.statement(kFindUser).query(draft.id.view()));
-  User user{.id = draft.id,
-            .username = draft.username,
-            .display_name = draft.display_name,
-            .bio = draft.bio,
-            .profile_image_url = draft.profile_image_url,
-            .created_at = draft.created_at.value_or(before ? before->created_at : now)};
+  User user = user_from(draft, before, now);
   if (before == user) return PutUser{std::move(user), Change::kUnchanged};
 
   std::string username_key = fold_username(draft.username);
-  if (is_taken_by_another(connection, username_key, draft.id)) {
-    return fail(ErrorCode::kConflict, "another user has this username", "username");
-  }
+  if (is_taken_by_another(connection, username_key, draft.id)) return username_taken();
   connection.statement(before ? kUpdateUser : kInsertUser)
       .run(user.id.view(), user.username, username_key, user.display_name, user.bio, user.profile_image_url, micros(user.created_at));
   return PutUser{std::move(user), before ? Change::kUpdated : Change::kCreated};
@@ -73,22 +49,10 @@ struct Author {
 
 Result<Author> find_author(sqlite::Connection& connection, const UserId& id) {
   auto& row = connection.statement(kFindAuthor).query(id.view());
-  if (!row.next()) return fail(ErrorCode::kNotFound, "there is no user " + id.str(), "authorId");
+  if (!row.next()) return author_missing(id);
   Author author{row.integer(0), row.string(1)};
   row.reset();
   return author;
-}
-
-// The post that `draft` asks for. `before` is what is there now, if anything.
-Post post_from(const PostDraft& draft, PostId id, const Author& author, const std::optional<Post>& before, UtcMicros now) {
-  return Post{.id = std::move(id),
-              .author = draft.author,
-              .author_username = author.username,
-              .content = draft.content,
-              .image_url = draft.image_url,
-              .media_urls = draft.media_urls,
-              .created_at = draft.created_at.value_or(before ? before->created_at : now),
-              .comments_count = before ? before->comments_count : 0};
 }
 
 void write(sqlite::Connection& connection, const char* sql, const Post& post, const Author& author) {
@@ -99,34 +63,28 @@ void write(sqlite::Connection& connection, const char* sql, const Post& post, co
 Result<Post> insert(sqlite::Connection& connection, const PostDraft& draft, UtcMicros now) {
   auto author = find_author(connection, draft.author);
   if (!author) return std::unexpected(author.error());
-  if (draft.id && find_post(connection, draft.id->view())) return fail(ErrorCode::kConflict, "there is a post with this id", "id");
-  Post post = post_from(draft, draft.id ? *draft.id : new_post_id(now), *author, std::nullopt, now);
+  if (draft.id && find_post(connection, draft.id->view())) return post_id_taken();
+  Post post = post_from(draft, draft.id ? *draft.id : new_post_id(now), author->username, std::nullopt, now);
   write(connection, kInsertPost, post, *author);
   return post;
 }
 
 Result<Change> put(sqlite::Connection& connection, const PostDraft& draft, UtcMicros now) {
-  if (!draft.id) return invalid("id", "id is missing");
   auto author = find_author(connection, draft.author);
   if (!author) return std::unexpected(author.error());
   auto before = find_post(connection, draft.id->view());
-  Post post = post_from(draft, *draft.id, *author, before, now);
+  Post post = post_from(draft, *draft.id, author->username, before, now);
   if (before == post) return Change::kUnchanged;
   write(connection, before ? kUpdatePost : kInsertPost, post, *author);
   return before ? Change::kUpdated : Change::kCreated;
 }
 
 Result<Change> put(sqlite::Connection& connection, const Draft& draft, UtcMicros now) {
-  if (auto ok = std::visit([](const auto& each) { return check(each); }, draft); !ok) return std::unexpected(ok.error());
+  if (auto ok = check(draft); !ok) return std::unexpected(ok.error());
   if (const auto* post = std::get_if<PostDraft>(&draft)) return put(connection, *post, now);
   auto user = put(connection, std::get<UserDraft>(draft), now);
   if (!user) return std::unexpected(user.error());
   return user->change;
-}
-
-Result<CreatedPost> answer(Result<Post> post, bool replayed) {
-  if (!post) return std::unexpected(std::move(post.error()));
-  return CreatedPost{std::move(*post), replayed};
 }
 
 // The answer to a request with a key: the first one again, or that of `insert`, which is remembered.

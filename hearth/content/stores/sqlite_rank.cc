@@ -8,8 +8,8 @@
 
 #include "hearth/base/assert.h"
 #include "hearth/base/hash.h"
-#include "hearth/content/stores/content_rows.h"
 #include "hearth/content/stores/outbox_cursor.h"
+#include "hearth/content/stores/sqlite_rows.h"
 
 namespace hearth::content {
 namespace {

@@ -1,6 +1,8 @@
-#include "hearth/content/stores/content_rows.h"
+#include "hearth/content/stores/sqlite_rows.h"
 
 #include <utility>
+
+#include "hearth/content/stores/encoding.h"
 
 namespace hearth::content {
 namespace {
@@ -42,25 +44,6 @@ std::optional<Post> find_post(sqlite::Connection& connection, std::string_view i
   Post post = post_in(row);
   row.reset();
   return post;
-}
-
-std::string join_lines(const std::vector<std::string>& lines) {
-  std::string text;
-  for (const auto& line : lines) {
-    if (!text.empty()) text += '\n';
-    text += line;
-  }
-  return text;
-}
-
-std::vector<std::string> split_lines(std::string_view text) {
-  std::vector<std::string> lines;
-  while (!text.empty()) {
-    auto end = text.find('\n');
-    lines.emplace_back(text.substr(0, end));
-    text.remove_prefix(end == std::string_view::npos ? text.size() : end + 1);
-  }
-  return lines;
 }
 
 }  // namespace hearth::content

@@ -1,11 +1,9 @@
 #pragma once
 
-// Users and posts as rows of content.db, for the stores of this folder.
+// Users and posts as rows of content.db, for the stores on SQLite.
 
 #include <optional>
-#include <string>
 #include <string_view>
-#include <vector>
 
 #include "hearth/content/content.h"
 #include "hearth/drivers/sqlite/connection.h"
@@ -18,22 +16,11 @@
 
 namespace hearth::content {
 
-inline std::int64_t micros(UtcMicros time) {
-  return time.time_since_epoch().count();
-}
-inline UtcMicros time_of(std::int64_t micros) {
-  return UtcMicros(std::chrono::microseconds(micros));
-}
-
 // The user or post in the current row of a statement that begins with HEARTH_SELECT_USER or HEARTH_SELECT_POST.
 User user_in(const sqlite::Statement& row);
 Post post_in(const sqlite::Statement& row);
 // The user of a statement that finds one at most, and that is over then.
 std::optional<User> user_of(sqlite::Statement& row);
 std::optional<Post> find_post(sqlite::Connection& connection, std::string_view id);
-
-// URLs hold no newline, so one a line is unambiguous.
-std::string join_lines(const std::vector<std::string>& lines);
-std::vector<std::string> split_lines(std::string_view text);
 
 }  // namespace hearth::content

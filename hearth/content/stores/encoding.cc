@@ -1,39 +1,16 @@
-#include "hearth/content/stores/idempotency_records.h"
+#include "hearth/content/stores/encoding.h"
 
-#include <string>
+#include <optional>
 #include <utility>
 
 #include "hearth/base/json_reader.h"
 #include "hearth/base/json_writer.h"
-#include "hearth/content/stores/content_rows.h"
 
 namespace hearth::content {
 namespace {
 
-constexpr char kRecall[] = "SELECT request, answer FROM idempotency_keys WHERE scope = ?1 AND created_at > ?2";
-constexpr char kRemember[] = "INSERT OR REPLACE INTO idempotency_keys (scope, request, answer, created_at) VALUES (?1, ?2, ?3, ?4)";
-constexpr char kPrune[] =
-    "DELETE FROM idempotency_keys WHERE scope IN (SELECT scope FROM idempotency_keys WHERE created_at <= ?1 ORDER BY created_at LIMIT ?2)";
-constexpr int kPrunedPerRecord = 20;
-
 void append_optional(JsonWriter& json, std::string_view name, const std::optional<std::string>& text) {
   if (text) json.field(name, *text);
-}
-
-std::string encode(const Result<Post>& answer) {
-  std::string out;
-  JsonWriter json(out);
-  json.begin_object();
-  if (answer) {
-    json.field("id", answer->id.str()).field("author", answer->author.str()).field("authorUsername", answer->author_username);
-    append_optional(json, "content", answer->content);
-    append_optional(json, "imageUrl", answer->image_url);
-    json.field("mediaUrls", join_lines(answer->media_urls)).field("createdAt", micros(answer->created_at));
-  } else {
-    json.field("code", static_cast<int>(answer.error().code)).field("message", answer.error().message).field("field", answer.error().field);
-  }
-  json.end_object();
-  return out;
 }
 
 template <typename Target>
@@ -73,8 +50,44 @@ Result<bool> take_field(Record& record, std::string_view key, JsonValue& value) 
   return false;
 }
 
-// Fails only on text that encode() did not write.
-Result<Result<Post>> decode(std::string text) {
+}  // namespace
+
+std::string join_lines(const std::vector<std::string>& lines) {
+  std::string text;
+  for (const auto& line : lines) {
+    if (!text.empty()) text += '\n';
+    text += line;
+  }
+  return text;
+}
+
+std::vector<std::string> split_lines(std::string_view text) {
+  std::vector<std::string> lines;
+  while (!text.empty()) {
+    auto end = text.find('\n');
+    lines.emplace_back(text.substr(0, end));
+    text.remove_prefix(end == std::string_view::npos ? text.size() : end + 1);
+  }
+  return lines;
+}
+
+std::string encode_answer(const Result<Post>& answer) {
+  std::string out;
+  JsonWriter json(out);
+  json.begin_object();
+  if (answer) {
+    json.field("id", answer->id.str()).field("author", answer->author.str()).field("authorUsername", answer->author_username);
+    append_optional(json, "content", answer->content);
+    append_optional(json, "imageUrl", answer->image_url);
+    json.field("mediaUrls", join_lines(answer->media_urls)).field("createdAt", micros(answer->created_at));
+  } else {
+    json.field("code", static_cast<int>(answer.error().code)).field("message", answer.error().message).field("field", answer.error().field);
+  }
+  json.end_object();
+  return out;
+}
+
+Result<Result<Post>> decode_answer(std::string text) {
   Record record;
   auto read = read_json_object(text, UnknownFields::kRefuse,
                                [&](std::string_view key, JsonValue& value) { return take_field(record, key, value); });
@@ -87,25 +100,6 @@ Result<Result<Post>> decode(std::string text) {
               .image_url = record.image_url,
               .media_urls = split_lines(record.media_urls),
               .created_at = time_of(record.created_at)};
-}
-
-}  // namespace
-
-Result<std::optional<Result<Post>>> recall(sqlite::Connection& connection, const IdempotencyKey& key, UtcMicros now) {
-  auto& row = connection.statement(kRecall).query(key.scope, micros(now - kIdempotencyKept));
-  if (!row.next()) return std::nullopt;
-  bool is_same_request = row.text(0) == key.request;
-  std::string answer = row.string(1);
-  row.reset();
-  if (!is_same_request) return fail(ErrorCode::kIdempotencyKeyReused, "this Idempotency-Key came with another request before");
-  auto post = decode(std::move(answer));
-  if (!post) return std::unexpected(post.error());
-  return std::optional(std::move(*post));
-}
-
-void remember(sqlite::Connection& connection, const IdempotencyKey& key, const Result<Post>& answer, UtcMicros now) {
-  connection.statement(kPrune).run(micros(now - kIdempotencyKept), kPrunedPerRecord);
-  connection.statement(kRemember).run(key.scope, key.request, encode(answer), micros(now));
 }
 
 }  // namespace hearth::content

@@ -1,0 +1,37 @@
+#include "hearth/content/stores/postgres_idempotency_records.h"
+
+#include "hearth/content/stores/encoding.h"
+
+namespace hearth::content {
+namespace {
+
+// An update even where nothing changes: it waits for whoever holds the row, and then sees what they left.
+constexpr char kClaim[] =
+    "INSERT INTO idempotency_keys AS kept (scope, request, created_at) VALUES ($1, $2, $3) ON CONFLICT (scope) DO UPDATE SET "
+    "request = CASE WHEN kept.created_at <= $4 THEN excluded.request ELSE kept.request END, "
+    "answer = CASE WHEN kept.created_at <= $4 THEN NULL ELSE kept.answer END, "
+    "created_at = CASE WHEN kept.created_at <= $4 THEN excluded.created_at ELSE kept.created_at END RETURNING request, answer";
+constexpr char kRemember[] = "UPDATE idempotency_keys SET answer = $2 WHERE scope = $1";
+// A record that another transaction prunes is left to it: nobody waits.
+constexpr char kPrune[] =
+    "DELETE FROM idempotency_keys WHERE scope IN (SELECT scope FROM idempotency_keys WHERE created_at <= $1 ORDER BY created_at LIMIT 20 "
+    "FOR UPDATE SKIP LOCKED)";
+
+}  // namespace
+
+Result<std::optional<Result<Post>>> claim(postgres::Connection& connection, const IdempotencyKey& key, UtcMicros now) {
+  auto rows = connection.query(kClaim, key.scope, key.request, now, now - kIdempotencyKept);
+  rows.first();
+  if (rows.text(0) != key.request) return fail(ErrorCode::kIdempotencyKeyReused, "this Idempotency-Key came with another request before");
+  if (rows.is_null(1)) return std::nullopt;
+  auto answer = decode_answer(rows.string(1));
+  if (!answer) return std::unexpected(answer.error());
+  return std::optional(std::move(*answer));
+}
+
+void remember(postgres::Connection& connection, const IdempotencyKey& key, const Result<Post>& answer, UtcMicros now) {
+  connection.run(kRemember, key.scope, encode_answer(answer));
+  connection.run(kPrune, now - kIdempotencyKept);
+}
+
+}  // namespace hearth::content
