@@ -31,7 +31,7 @@ class ForwardingLedger : public LikeLedger {
   }
   Result<AppliedBatch> apply(const LedgerBatch& batch) override { return ledger_.apply(batch); }
   Result<LedgerCursor> cursor(outbox::Partition partition) override { return ledger_.cursor(partition); }
-  Result<std::vector<std::pair<outbox::Partition, LedgerCursor>>> cursors() override { return ledger_.cursors(); }
+  Task<Result<std::vector<std::pair<outbox::Partition, LedgerCursor>>>> cursors() override { return ledger_.cursors(); }
   Result<void> reset_cursor(outbox::Partition partition, const outbox::Lease& lease) override {
     return ledger_.reset_cursor(partition, lease);
   }

@@ -94,6 +94,8 @@ class LikeLedger {
   // What the session likes, newest first. `read_tail` gives what the outbox still holds of the session, in order; it is
   // called before the ledger's snapshot is taken, on a thread that may block, so that nothing falls between the two.
   virtual Task<Result<std::vector<LikedPost>>> likes_of(std::string session, std::size_t limit, ReadTail read_tail) = 0;
+  // How far each partition has been applied, the journal too; of those that have a cursor.
+  virtual Task<Result<std::vector<std::pair<outbox::Partition, LedgerCursor>>>> cursors() = 0;
   // Up to `limit` posts after `after` in the order of their ids, with their rows counted.
   virtual Task<Result<std::vector<AuditedPost>>> audit(std::string after, std::size_t limit) = 0;
   // Makes the post's count and rows exactly these, if its version is still the expected one (0: unknown post). False: it is
@@ -107,8 +109,6 @@ class LikeLedger {
   virtual Result<AppliedBatch> apply(const LedgerBatch& batch) = 0;
   // {0, 0} for a partition of which nothing was applied.
   virtual Result<LedgerCursor> cursor(outbox::Partition partition) = 0;
-  // The same for all partitions that have one, the journal's too.
-  virtual Result<std::vector<std::pair<outbox::Partition, LedgerCursor>>> cursors() = 0;
   // The partition's outbox was found to be another one: its cursor starts over. kConflict if the lease is lost.
   virtual Result<void> reset_cursor(outbox::Partition partition, const outbox::Lease& lease) = 0;
   virtual Result<std::uint64_t> post_count() = 0;

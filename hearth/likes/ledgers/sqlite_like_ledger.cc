@@ -322,8 +322,8 @@ Result<LedgerCursor> SqliteLikeLedger::cursor(outbox::Partition partition) {
       [&](Connection& connection) -> Result<LedgerCursor> { return cursor_of(read_cursors(connection), partition); });
 }
 
-Result<Cursors> SqliteLikeLedger::cursors() {
-  return database_->read_blocking([](Connection& connection) -> Result<Cursors> { return read_cursors(connection); });
+Task<Result<Cursors>> SqliteLikeLedger::cursors() {
+  return database_->read([](Connection& connection) -> Result<Cursors> { return read_cursors(connection); });
 }
 
 // One process holds the folder, so a lease cannot be lost.

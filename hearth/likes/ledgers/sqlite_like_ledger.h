@@ -25,7 +25,7 @@ class SqliteLikeLedger final : public LikeLedger {
   Result<std::vector<LedgerPost>> heads_blocking(const std::vector<std::string>& posts) override;
   Result<std::vector<LedgerPost>> heads_after(const std::string& after, std::size_t limit) override;
   Result<LedgerCursor> cursor(outbox::Partition partition) override;
-  Result<std::vector<std::pair<outbox::Partition, LedgerCursor>>> cursors() override;
+  Task<Result<std::vector<std::pair<outbox::Partition, LedgerCursor>>>> cursors() override;
   Result<void> reset_cursor(outbox::Partition partition, const outbox::Lease& lease) override;
   Result<std::uint64_t> post_count() override;
 
