@@ -322,7 +322,9 @@ Task<void> Router::keep_connected(std::shared_ptr<Server> server, std::size_t in
     }
     connection->close(opened ? "left" : opened.error().message);
     if (is_stopping_ || server->is_leaving) break;
-    log::warning(kLog, "a server is not connected", {{"server", server->address.text()}, {"reason", connection->close_reason()}});
+    auto level = failures > 0 ? log::Level::kDebug : log::Level::kWarning;  // once a loss
+    if (log::is_enabled(level))
+      log::write(level, kLog, "a server is not connected", {{"server", server->address.text()}, {"reason", connection->close_reason()}});
     if (!server->is_connected() && !opened) server->is_unreachable = true;
     was_lost(*server);
     if (++failures == 0) continue;

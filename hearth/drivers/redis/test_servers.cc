@@ -10,11 +10,11 @@
 
 #include <algorithm>
 #include <array>
-#include <atomic>
 #include <boost/asio/as_tuple.hpp>
 #include <boost/asio/basic_waitable_timer.hpp>
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/detached.hpp>
+#include <boost/asio/executor_work_guard.hpp>
 #include <boost/asio/ip/tcp.hpp>
 #include <boost/asio/write.hpp>
 #include <cstdlib>
@@ -244,6 +244,227 @@ Reply RedisServer::run(const std::vector<std::string_view>& words) const {
   PlainConnection connection(port_);
   if (!password_.empty()) connection.run({"AUTH", password_});
   return connection.run(words);
+}
+
+// --- RedisCluster ---
+
+namespace {
+
+RedisServerOptions cluster_node(RedisServerOptions options) {
+  for (const char* line :
+       {"cluster-enabled yes", "cluster-config-file nodes.conf", "cluster-node-timeout 1500", "cluster-replica-validity-factor 0"}) {
+    options.config.emplace_back(line);
+  }
+  return options;
+}
+
+void require_ok(const Reply& reply) {
+  if (reply.text != "OK") fail_with("a cluster was not made: " + reply.text);
+}
+
+bool info_says(const RedisServer& node, const std::vector<std::string_view>& words, std::string_view what) {
+  return node.run(words).text.find(what) != std::string::npos;
+}
+
+}  // namespace
+
+RedisCluster::RedisCluster(RedisServerOptions options) {
+  for (std::size_t i = 0; i < kNodes; ++i) nodes_.push_back(std::make_unique<RedisServer>(cluster_node(options)));
+  for (std::size_t i = 0; i < kNodes; ++i) {
+    require_ok(node(i).run({"CLUSTER", "SET-CONFIG-EPOCH", std::to_string(i + 1)}));
+    if (i > 0) require_ok(node(0).run({"CLUSTER", "MEET", "127.0.0.1", std::to_string(node(i).port()), std::to_string(node(i).bus_port_)}));
+    if (i >= kPrimaries) continue;
+    auto first = std::to_string(i * kSlots / kPrimaries);
+    auto last = std::to_string((i + 1) * kSlots / kPrimaries - 1);
+    require_ok(node(i).run({"CLUSTER", "ADDSLOTSRANGE", first, last}));
+  }
+  bool has_met = eventually([this] {
+    return std::ranges::all_of(nodes_, [](const auto& each) { return info_says(*each, {"CLUSTER", "INFO"}, "cluster_known_nodes:6"); });
+  });
+  if (!has_met) fail_with("the nodes of a cluster do not meet");
+  for (std::size_t i = kPrimaries; i < kNodes; ++i) require_ok(node(i).run({"CLUSTER", "REPLICATE", id_of(i - kPrimaries)}));
+  if (!eventually([this] { return is_healthy(); })) fail_with("a cluster does not become healthy");
+}
+
+std::string RedisCluster::url() const {
+  std::string hosts;
+  for (const auto& each : nodes_) hosts += (hosts.empty() ? "" : ",") + each->address();
+  return "redis://" + hosts;
+}
+
+std::string RedisCluster::id_of(std::size_t index) const {
+  return nodes_[index]->run({"CLUSTER", "MYID"}).text;
+}
+
+std::size_t RedisCluster::primary_of(std::uint16_t slot) const {
+  for (const auto& asked : nodes_) {
+    if (asked->pid() < 0) continue;
+    for (const Reply& range : asked->run({"CLUSTER", "SLOTS"}).elements) {
+      if (slot < range.elements[0].integer || slot > range.elements[1].integer) continue;
+      auto port = range.elements[2].elements[1].integer;
+      auto found = std::ranges::find_if(nodes_, [port](const auto& each) { return each->port() == port; });
+      return static_cast<std::size_t>(found - nodes_.begin());
+    }
+  }
+  fail_with("no node has the slot");
+}
+
+std::size_t RedisCluster::kill_primary_of(std::uint16_t slot) {
+  auto index = primary_of(slot);
+  nodes_[index]->kill();
+  return index;
+}
+
+bool RedisCluster::is_healthy() const {
+  return std::ranges::all_of(nodes_, [](const auto& each) {
+    if (each->pid() < 0) return true;
+    if (!info_says(*each, {"CLUSTER", "INFO"}, "cluster_state:ok")) return false;
+    if (!info_says(*each, {"INFO", "replication"}, "role:slave")) return true;
+    return info_says(*each, {"INFO", "replication"}, "master_link_status:up");
+  });
+}
+
+// --- TcpProxy ---
+
+// One thread with all sockets; what the test asks for is done there.
+class TcpProxy::Impl {
+ public:
+  explicit Impl(std::uint16_t target_port)
+      : target_(Tcp::endpoint(boost::asio::ip::address_v4::loopback(), target_port)), acceptor_(io_.get_executor()) {
+    listen(0);
+    port_ = acceptor_.local_endpoint().port();
+    thread_ = std::thread([this] { io_.run(); });
+  }
+  ~Impl() {
+    on_thread([this] {
+      refuse();
+      io_.stop();
+    });
+    thread_.join();
+  }
+
+  template <typename Act>
+  void on_thread(Act act) {
+    std::promise<void> done;
+    boost::asio::post(io_, [&] {
+      act();
+      done.set_value();
+    });
+    done.get_future().wait();
+  }
+
+  void listen(std::uint16_t port) {
+    if (acceptor_.is_open()) return;
+    acceptor_.open(Tcp::v4());
+    acceptor_.set_option(boost::asio::socket_base::reuse_address(true));
+    acceptor_.bind(Tcp::endpoint(boost::asio::ip::address_v4::loopback(), port));
+    acceptor_.listen();
+    boost::asio::co_spawn(io_, accept_all(), boost::asio::detached);
+  }
+  void cut() {
+    for (auto& weak : pairs_) {
+      if (auto pair = weak.lock()) pair->close();
+    }
+    pairs_.clear();
+  }
+  void refuse() {
+    boost::system::error_code ignored;
+    acceptor_.close(ignored);
+    cut();
+  }
+
+  std::uint16_t port() const { return port_; }
+
+  milliseconds delay{};
+  bool is_swallowing = false;
+
+ private:
+  using Tcp = boost::asio::ip::tcp;
+  using Socket = boost::asio::basic_stream_socket<Tcp, Executor>;
+  using Timer = boost::asio::basic_waitable_timer<steady_clock, boost::asio::wait_traits<steady_clock>, Executor>;
+  static constexpr auto kTuple = boost::asio::as_tuple(use_task);
+
+  struct Pair {
+    explicit Pair(Socket accepted) : client(std::move(accepted)), server(client.get_executor()) {}
+    void close() {
+      boost::system::error_code ignored;
+      client.close(ignored);
+      server.close(ignored);
+    }
+    Socket client;
+    Socket server;
+  };
+
+  Task<void> accept_all() {
+    while (acceptor_.is_open()) {
+      Socket socket(io_.get_executor());
+      auto [refused] = co_await acceptor_.async_accept(socket, kTuple);
+      if (refused) continue;
+      auto pair = std::make_shared<Pair>(std::move(socket));
+      auto [unreachable] = co_await pair->server.async_connect(target_, kTuple);
+      if (unreachable) continue;
+      pairs_.push_back(pair);
+      boost::asio::co_spawn(io_, pump(pair, pair->client, pair->server, false), boost::asio::detached);
+      boost::asio::co_spawn(io_, pump(pair, pair->server, pair->client, true), boost::asio::detached);
+    }
+  }
+
+  Task<void> pump(std::shared_ptr<Pair> pair, Socket& from, Socket& to, bool are_answers) {
+    std::array<char, 16u << 10> bytes;
+    Timer pause(io_);
+    while (true) {
+      auto [ended, size] = co_await from.async_read_some(boost::asio::buffer(bytes), kTuple);
+      if (ended) break;
+      if (delay.count() > 0) {
+        pause.expires_after(delay);
+        co_await pause.async_wait(kTuple);
+      }
+      if (are_answers && is_swallowing) continue;
+      auto [broken, written] = co_await boost::asio::async_write(to, boost::asio::buffer(bytes, size), kTuple);
+      if (broken) break;
+    }
+    pair->close();
+  }
+
+  boost::asio::io_context io_{1};
+  boost::asio::executor_work_guard<Executor> work_{io_.get_executor()};  // also while nothing is listened to
+  const Tcp::endpoint target_;
+  boost::asio::basic_socket_acceptor<Tcp, Executor> acceptor_;
+  std::uint16_t port_ = 0;
+  std::vector<std::weak_ptr<Pair>> pairs_;
+  std::thread thread_;
+};
+
+TcpProxy::TcpProxy(std::uint16_t target_port) : impl_(std::make_unique<Impl>(target_port)) {}
+
+TcpProxy::~TcpProxy() = default;
+
+std::uint16_t TcpProxy::port() const {
+  return impl_->port();
+}
+
+void TcpProxy::delay(milliseconds each) {
+  impl_->on_thread([&] { impl_->delay = each; });
+}
+
+void TcpProxy::swallow_answers() {
+  impl_->on_thread([this] { impl_->is_swallowing = true; });
+}
+
+void TcpProxy::cut() {
+  impl_->on_thread([this] { impl_->cut(); });
+}
+
+void TcpProxy::refuse() {
+  impl_->on_thread([this] { impl_->refuse(); });
+}
+
+void TcpProxy::resume() {
+  impl_->on_thread([this] {
+    impl_->delay = {};
+    impl_->is_swallowing = false;
+    impl_->listen(impl_->port());
+  });
 }
 
 }  // namespace hearth::redis
