@@ -86,6 +86,16 @@ TEST_P(ContentPagesConformance, CursorsVisitEveryPostOnceInOrder) {
   }
 }
 
+TEST_P(ContentPagesConformance, ACursorOfAnyTimeIsAPlace) {
+  add_user("ada");
+  add_post("p");
+  for (bool is_late : {true, false}) {
+    PostCursor after{is_late ? UtcMicros::max() : UtcMicros::min(), "x"};
+    EXPECT_EQ(run(pages().timeline(50, after)).value().posts.size(), is_late ? 1u : 0u);
+    EXPECT_EQ(run(pages().posts_of(user_id("ada"), 20, after)).value().posts.size(), is_late ? 1u : 0u);
+  }
+}
+
 TEST_P(ContentPagesConformance, TheLastPageHasNoNext) {
   add_user("ada");
   add_post("a");

@@ -77,6 +77,29 @@ TEST_P(ContentStoreConformance, OneOf64WhoWantAUsernameAtOnceGetsIt) {
   EXPECT_EQ(content->count("SELECT count(*) FROM users"), 1);
 }
 
+TEST_P(ContentStoreConformance, OneOf64UsersWhoRenameThemselvesTheSameAtOnceGetsTheName) {
+  constexpr int kWriters = 64;
+  for (int i = 0; i < kWriters; ++i) add_user("u" + std::to_string(i));
+  std::atomic<int> won = 0;
+  std::atomic<int> conflicts = 0;
+  std::vector<std::jthread> writers;
+  for (int i = 0; i < kWriters; ++i) {
+    writers.emplace_back([&, i] {
+      // In a transaction with another draft, which the refusal leaves alone.
+      auto changes = run(store(i).put_all({UserDraft{.id = user_id("u" + std::to_string(i)), .username = i % 2 ? "Wanted" : "wanted"},
+                                           UserDraft{.id = user_id("new" + std::to_string(i)), .username = "new" + std::to_string(i)}}));
+      ASSERT_TRUE(changes);
+      if ((*changes)[0]) ++won;
+      if (!(*changes)[0] && (*changes)[0].error().code == ErrorCode::kConflict) ++conflicts;
+      EXPECT_TRUE((*changes)[1]);
+    });
+  }
+  writers.clear();
+  EXPECT_EQ(won, 1);
+  EXPECT_EQ(conflicts, kWriters - 1);
+  EXPECT_EQ(content->count("SELECT count(*) FROM users"), 2 * kWriters);
+}
+
 TEST_P(ContentStoreConformance, APostIsReadBackAsItWasWritten) {
   add_user("ada");
   auto created = create({.id = post_id("p1"),
@@ -212,6 +235,34 @@ TEST_P(ContentStoreConformance, ManyDraftsSucceedOrFailEachByItself) {
   EXPECT_EQ((*changes)[6].value(), Change::kUpdated);
   EXPECT_EQ(run(pages().post(post_id("p1")))->content, "new");
   EXPECT_EQ(content->count("SELECT count(*) FROM posts"), 1);
+}
+
+TEST_P(ContentStoreConformance, TwoImportsOfTheSameAtOnceAndInOppositeOrdersCreateEachOnce) {
+  std::vector<Draft> users;
+  std::vector<Draft> posts;
+  for (int i = 0; i < 100; ++i) {
+    users.emplace_back(
+        UserDraft{.id = user_id("u" + std::to_string(i)), .username = "user" + std::to_string(i), .created_at = clock.now()});
+    posts.emplace_back(PostDraft{.id = post_id("p" + std::to_string(i)), .author = user_id("u0"), .created_at = clock.now()});
+  }
+  std::vector<Draft> drafts[2] = {users, users};
+  std::ranges::reverse(drafts[1]);
+  drafts[0].insert(drafts[0].end(), posts.begin(), posts.end());
+  drafts[1].insert(drafts[1].end(), posts.rbegin(), posts.rend());
+
+  std::atomic<int> created = 0;
+  std::atomic<int> unchanged = 0;
+  std::vector<std::jthread> importers;
+  for (std::size_t node : {0, 1}) {
+    importers.emplace_back([&, node] {
+      auto changes = run(store(node).put_all(drafts[node]));
+      ASSERT_TRUE(changes) << changes.error().message;
+      for (const auto& change : *changes) ++(change.value() == Change::kCreated ? created : unchanged);
+    });
+  }
+  importers.clear();
+  EXPECT_EQ(created, 200);
+  EXPECT_EQ(unchanged, 200);
 }
 
 TEST_P(ContentStoreConformance, ManyDraftsAgainChangeNothing) {

@@ -21,6 +21,7 @@
 #include "hearth/base/clock.h"
 #include "hearth/base/run_to_end.h"
 #include "hearth/base/task.h"
+#include "hearth/content/content_export.h"
 #include "hearth/content/content_pages.h"
 #include "hearth/content/content_store.h"
 #include "hearth/content/rank.h"
@@ -78,6 +79,8 @@ class ContentUnderTest {
   virtual ContentStore& store(std::size_t node = 0) = 0;
   virtual ContentPages& pages() = 0;
   virtual std::unique_ptr<RankCandidates> rank(ReadDirty read_dirty) = 0;
+  // Of its export.
+  virtual Result<void> for_each(UseUser use_user, UsePost use_post) = 0;
   // Stops all nodes and starts them again on the same data.
   virtual void restart() = 0;
   // Makes posts.likes these.

@@ -116,6 +116,21 @@ TEST_P(RankConformance, HotPrefersTheYoungerOfTwoAndTheLikedOfTwoYoungOnes) {
   EXPECT_EQ(rank(RankOrder::kHot, 10), (std::vector<std::string>{"young_and_liked", "young", "ahead", "old", "new"}));
 }
 
+TEST_P(RankConformance, APostThatStopsBeingDirtyWhenAskedIsCleanInSql) {
+  add_user("ada");
+  for (const char* id : {"a", "b", "c"}) add_post(id);
+  content->project({{"a", 2}, {"b", 1}, {"c", 0}});
+  live->likes = {{"a", 2}, {"b", 1}, {"c", 9}};
+  // The last moment at which SQL may learn of a change that the answer does not call dirty.
+  auto answer = always(live);
+  auto flush_and_answer = [&] {
+    content->project({{"c", 9}});
+    return answer();
+  };
+  auto candidates = run(content->rank(flush_and_answer)->collect(RankOrder::kLikes, 1)).value();
+  EXPECT_TRUE(std::ranges::any_of(candidates, [](const Post& post) { return post.id.view() == "c"; }));
+}
+
 static Task<Result<std::shared_ptr<const DirtyPosts>>> cannot_say() {
   co_return fail(ErrorCode::kUnavailable, "away");
 }

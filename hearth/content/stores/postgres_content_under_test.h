@@ -6,11 +6,13 @@
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <stdexcept>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "hearth/content/content_under_test.h"
+#include "hearth/content/stores/postgres_content_export.h"
 #include "hearth/content/stores/postgres_content_pages.h"
 #include "hearth/content/stores/postgres_content_store.h"
 #include "hearth/content/stores/postgres_rank.h"
@@ -30,6 +32,9 @@ class PostgresContentUnderTest final : public ContentUnderTest {
   ContentPages& pages() override { return nodes_[0]->pages; }
   std::unique_ptr<RankCandidates> rank(ReadDirty read_dirty) override {
     return std::make_unique<PostgresRank>(database(), std::move(read_dirty));
+  }
+  Result<void> for_each(UseUser use_user, UsePost use_post) override {
+    return PostgresContentExport(database()).for_each(use_user, use_post);
   }
   void restart() override { open(); }
   void project(const std::map<std::string, std::uint32_t>& likes) override {
@@ -53,6 +58,7 @@ class PostgresContentUnderTest final : public ContentUnderTest {
         .value();
   }
 
+  const std::string& url() const { return url_; }
   postgres::Database& database(std::size_t node = 0) { return *nodes_[node]->database; }
 
  private:

@@ -12,6 +12,7 @@
 
 #include "hearth/content/content_under_test.h"
 #include "hearth/content/stores/content_database.h"
+#include "hearth/content/stores/sqlite_content_export.h"
 #include "hearth/content/stores/sqlite_content_pages.h"
 #include "hearth/content/stores/sqlite_content_store.h"
 #include "hearth/content/stores/sqlite_rank.h"
@@ -27,6 +28,10 @@ class SqliteContentUnderTest final : public ContentUnderTest {
   ContentPages& pages() override { return *pages_; }
   std::unique_ptr<RankCandidates> rank(ReadDirty read_dirty) override {
     return std::make_unique<SqliteRank>(*database_, std::move(read_dirty));
+  }
+  Result<void> for_each(UseUser use_user, UsePost use_post) override {
+    auto connection = sqlite::Connection::open({.path = folder_.path() / "content.db", .read_only = true}).value();
+    return SqliteContentExport(connection).for_each(use_user, use_post);
   }
   void restart() override {
     pages_.reset();

@@ -200,7 +200,9 @@ std::string PostgresServer::url_of(std::string_view database) const {
 
 std::string PostgresServer::create_database(std::string_view name) {
   auto database = std::string(name) + "_" + std::to_string(++databases_);
-  Connection::connect({.url = url()}).execute("CREATE DATABASE \"" + database + "\"");
+  // Text is ordered as in a language, as in most databases: what relies on the order of bytes has to say so.
+  Connection::connect({.url = url()})
+      .execute("CREATE DATABASE \"" + database + "\" TEMPLATE template0 LOCALE_PROVIDER icu ICU_LOCALE 'en'");
   return url_of(database);
 }
 
