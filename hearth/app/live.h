@@ -2,6 +2,7 @@
 
 // The live store with what follows it, whichever it is: memory (memory_live.h) or Redis (redis_live.h).
 
+#include <chrono>
 #include <memory>
 #include <string>
 
@@ -13,8 +14,13 @@
 
 namespace hearth::app {
 
+class Metrics;
+
+inline constexpr std::chrono::seconds kFlushTimeout{30};
+
 // Numbers for /metrics; those that a live store does not have stay 0.
 struct LiveStats {
+  std::uint64_t changes = 0;       // likes given and taken back by this process
   std::uint64_t outbox_bytes = 0;  // waiting for SQL; of streams an estimate
   std::uint64_t outbox_entries = 0;
   std::uint64_t flush_batches = 0;
@@ -44,6 +50,8 @@ class Live {
   virtual Task<Result<void>> flush() = 0;
   virtual Result<void> is_ready() const = 0;
   virtual LiveStats stats() const = 0;
+  // What this live store has beyond the stats.
+  virtual void add_metrics(Metrics& metrics) const = 0;
 };
 
 }  // namespace hearth::app

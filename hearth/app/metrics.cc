@@ -1,79 +1,71 @@
 #include "hearth/app/metrics.h"
 
-#include <prometheus/metric_family.h>
 #include <prometheus/text_serializer.h>
+#include <unistd.h>
 
 #include <fstream>
-#include <vector>
 
 #include "hearth/app/wiring.h"
-
-#include <unistd.h>
 
 namespace hearth::app {
 namespace {
 
-class Families {
- public:
-  void counter(const char* name, const char* help, double value) { add(name, help, prometheus::MetricType::Counter).counter.value = value; }
-  void gauge(const char* name, const char* help, double value) { add(name, help, prometheus::MetricType::Gauge).gauge.value = value; }
-  std::string text() const { return prometheus::TextSerializer().Serialize(families_); }
-
- private:
-  prometheus::ClientMetric& add(const char* name, const char* help, prometheus::MetricType type) {
-    auto& family = families_.emplace_back();
-    family.name = name;
-    family.help = help;
-    family.type = type;
-    return family.metric.emplace_back();
-  }
-  std::vector<prometheus::MetricFamily> families_;
-};
-
-double resident_bytes() {
-  std::ifstream statm("/proc/self/statm");
-  double total_pages = 0;
-  double resident_pages = 0;
-  statm >> total_pages >> resident_pages;
-  return resident_pages * static_cast<double>(sysconf(_SC_PAGESIZE));
-}
-
 constexpr double kMicrosPerSecond = 1e6;
+
+std::uint64_t resident_bytes() {
+  std::ifstream statm("/proc/self/statm");
+  std::uint64_t total_pages = 0;
+  std::uint64_t resident_pages = 0;
+  statm >> total_pages >> resident_pages;
+  return resident_pages * static_cast<std::uint64_t>(sysconf(_SC_PAGESIZE));
+}
 
 }  // namespace
 
+void Metrics::counter(const char* name, const char* help, std::uint64_t value) {
+  add(name, help, prometheus::MetricType::Counter).counter.value = static_cast<double>(value);
+}
+
+void Metrics::gauge(const char* name, const char* help, std::uint64_t value) {
+  add(name, help, prometheus::MetricType::Gauge).gauge.value = static_cast<double>(value);
+}
+
+void Metrics::seconds(const char* name, const char* help, std::uint64_t micros) {
+  add(name, help, prometheus::MetricType::Counter).counter.value = static_cast<double>(micros) / kMicrosPerSecond;
+}
+
+std::string Metrics::text() const {
+  return prometheus::TextSerializer().Serialize(families_);
+}
+
+prometheus::ClientMetric& Metrics::add(const char* name, const char* help, prometheus::MetricType type) {
+  auto& family = families_.emplace_back();
+  family.name = name;
+  family.help = help;
+  family.type = type;
+  return family.metric.emplace_back();
+}
+
 std::string render_metrics(const Hearth& hearth, const http::Server::Stats& server) {
-  Families families;
-  families.gauge("hearth_http_connections", "Open connections.", static_cast<double>(server.connections));
-  families.counter("hearth_http_requests_total", "Requests answered.", static_cast<double>(server.requests));
-  families.counter("hearth_http_refused_connections_total", "Connections over the limit.", static_cast<double>(server.refused_connections));
+  Metrics metrics;
+  metrics.gauge("hearth_http_connections", "Open connections.", server.connections);
+  metrics.counter("hearth_http_requests_total", "Requests answered.", server.requests);
+  metrics.counter("hearth_http_refused_connections_total", "Connections over the limit.", server.refused_connections);
 
-  auto likes = hearth.like_store.stats();
-  families.counter("hearth_likes_changes_total", "Likes given and taken back.", static_cast<double>(likes.changes));
-  families.gauge("hearth_likes_resident_posts", "Posts in memory.", static_cast<double>(likes.posts));
-  families.gauge("hearth_likes_resident_sessions", "Sessions in memory.", static_cast<double>(likes.sessions));
-  families.gauge("hearth_likes_memory_bytes", "Memory of likes, as live.memory_limit counts it.", static_cast<double>(likes.bytes));
-  families.gauge("hearth_likes_cold_posts", "Posts that the ledger knows and memory does not hold.", static_cast<double>(likes.cold_posts));
-  families.counter("hearth_likes_loads_total", "Posts loaded from the ledger.", static_cast<double>(likes.loads));
-  families.counter("hearth_likes_evictions_total", "Posts that left memory.", static_cast<double>(likes.evictions));
-
-  auto journal = hearth.journal->stats();
-  families.gauge("hearth_outbox_bytes", "Bytes that consumers of the outbox have not passed.", static_cast<double>(journal.backlog_bytes));
-  families.counter("hearth_journal_commits_total", "Batches committed.", static_cast<double>(journal.commits));
-  families.counter("hearth_journal_failed_commits_total", "Batches lost to a failed commit.", static_cast<double>(journal.failed_commits));
-  families.counter("hearth_journal_commit_seconds_total", "Time spent committing.",
-                   static_cast<double>(journal.commit_micros) / kMicrosPerSecond);
-  families.gauge("hearth_journal_accepting", "1 while changes are accepted.", hearth.journal->is_accepting() ? 1 : 0);
-
-  auto flusher = hearth.flusher.stats();
-  families.counter("hearth_flusher_batches_total", "Transactions written to the ledger.", static_cast<double>(flusher.batches));
-  families.counter("hearth_flusher_events_total", "Events moved to the ledger.", static_cast<double>(flusher.events));
-  families.counter("hearth_flusher_posts_total", "Counts written to the ledger.", static_cast<double>(flusher.posts));
-  families.counter("hearth_flusher_rows_total", "Ratings written to and deleted from the ledger.", static_cast<double>(flusher.rows));
-  families.counter("hearth_flusher_gaps_total", "Posts recounted because changes were missing.", static_cast<double>(flusher.gaps));
-  families.counter("hearth_flusher_seconds_total", "Time spent flushing.", static_cast<double>(flusher.micros) / kMicrosPerSecond);
-  families.gauge("hearth_process_resident_bytes", "Memory of the process.", resident_bytes());
-  return families.text();
+  auto live = hearth.live->stats();
+  metrics.counter("hearth_likes_changes_total", "Likes given and taken back.", live.changes);
+  metrics.gauge("hearth_degraded", "1 while likes are answered from SQL, because the live store is away.", live.is_degraded ? 1 : 0);
+  metrics.gauge("hearth_outbox_bytes", "Bytes that consumers of the outbox have not passed.", live.outbox_bytes);
+  metrics.gauge("hearth_outbox_entries", "Entries that consumers of the outbox have not passed.", live.outbox_entries);
+  metrics.counter("hearth_flusher_batches_total", "Transactions written to the ledger.", live.flush_batches);
+  metrics.counter("hearth_flusher_events_total", "Events moved to the ledger.", live.flush_events);
+  metrics.counter("hearth_flusher_posts_total", "Counts written to the ledger.", live.flush_posts);
+  metrics.counter("hearth_flusher_rows_total", "Ratings written to and deleted from the ledger.", live.flush_rows);
+  metrics.counter("hearth_flusher_gaps_total", "Posts recounted because changes were missing.", live.flush_gaps);
+  metrics.seconds("hearth_flusher_seconds_total", "Time spent flushing.", live.flush_micros);
+  hearth.live->add_metrics(metrics);
+  metrics.gauge("hearth_process_resident_bytes", "Memory of the process.", resident_bytes());
+  return metrics.text();
 }
 
 }  // namespace hearth::app

@@ -15,77 +15,47 @@
 #include "hearth/app/config.h"
 #include "hearth/app/data_folder.h"
 #include "hearth/app/dataset/dataset_routes.h"
+#include "hearth/app/live.h"
+#include "hearth/app/sql.h"
 #include "hearth/auth/authenticator.h"
-#include "hearth/base/background_task.h"
 #include "hearth/base/clock.h"
-#include "hearth/content/stores/like_projection.h"
-#include "hearth/content/stores/sqlite_content_pages.h"
-#include "hearth/content/stores/sqlite_content_store.h"
-#include "hearth/content/stores/sqlite_rank.h"
-#include "hearth/drivers/sqlite/database.h"
+#include "hearth/content/rank.h"
 #include "hearth/http/router.h"
 #include "hearth/http/server.h"
-#include "hearth/likes/ledgers/sqlite_like_ledger.h"
-#include "hearth/likes/like_flusher.h"
 #include "hearth/likes/like_reconciler.h"
 #include "hearth/likes/like_service.h"
-#include "hearth/likes/stores/memory_like_store.h"
-#include "hearth/likes/stores/memory_live_posts.h"
-#include "hearth/outbox/journal.h"
 
 namespace hearth::app {
 
-// The stores of one data folder and the work behind them.
+// SQL alone, for commands beside a server.
+Result<std::unique_ptr<Sql>> open_sql(const Config& config, const Clock& clock, const std::string& vfs = {});
+
+// The stores that the configuration names, and the work behind them.
 class Hearth {
  public:
-  // Locks the folder, opens its files and brings the ledger up to the journal's end. `vfs`: for tests.
+  // Locks the data folder, opens the stores, and brings SQL and live state together. `vfs`: for tests.
   static Result<std::unique_ptr<Hearth>> open(const Config& config, const Clock& clock, const std::string& vfs = {});
   ~Hearth();
 
-  // Answers what is waiting, brings the ledger up to date and closes. Nothing may be asked of the services any more: the
+  // Answers what is waiting, brings SQL up to date and closes. Nothing may be asked of the services any more: the
   // io_contexts that asked have ended, and still exist, because what could not be answered is taken apart on them.
   void stop();
 
   // Loads the demo data if its post is not there yet.
   Result<void> load_demo();
-  // Returns once SQL has all that is durable now; kUnavailable if it does not get there in kFlushTimeout.
-  Task<Result<void>> flush();
   Result<void> is_ready() const;
 
   const Clock& clock;
   DataFolder folder;
-  std::unique_ptr<outbox::Journal> journal;
-  std::unique_ptr<likes::SqliteLikeLedger> ledger;
-  std::unique_ptr<sqlite::Database> content;
-  likes::LikeFlusher flusher;
-  likes::MemoryLikeStore like_store;
-  likes::MemoryLivePosts live_posts;
-  content::SqliteContentPages pages;
-  content::LikeProjection projection;
-  BackgroundTask flush_task;
-  BackgroundTask projection_task;
-  BackgroundTask housekeeping_task;
-  content::SqliteContentStore content_store;
-  content::SqliteRank rank;
+  const std::unique_ptr<Sql> sql;
+  const std::unique_ptr<Live> live;
+  const std::unique_ptr<content::RankCandidates> rank;
   likes::LikeService likes;
   likes::LikeReconciler reconciler;
 
  private:
-  Hearth(const Config& config, const Clock& clock, DataFolder folder, std::unique_ptr<outbox::Journal> journal,
-         std::unique_ptr<likes::SqliteLikeLedger> ledger, std::unique_ptr<sqlite::Database> content);
-  Result<void> recover();
-  Result<void> drain();
-  Result<bool> flush_when_due();
-  Result<bool> project();
-  Result<bool> keep_house();
-  void pass();
+  Hearth(const Config& config, const Clock& clock, DataFolder folder, std::unique_ptr<Sql> sql, std::unique_ptr<Live> live);
 
-  const std::uint64_t outbox_bytes_max_;
-  std::atomic<bool> is_flush_wanted_{false};
-  std::chrono::steady_clock::time_point flush_rest_until_{};
-  std::atomic<outbox::Sequence> projected_{0};
-  std::atomic<outbox::Sequence> passed_{0};
-  std::chrono::steady_clock::time_point last_prune_{};
   bool is_stopped_ = false;
 };
 

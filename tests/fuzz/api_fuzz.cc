@@ -76,11 +76,11 @@ void handle(std::string bytes) {
   auto head = parser.resolve(bytes);
   http::Response response;
   const http::Handler* handler = subject().service->router().find(head.target, request, response);
-  auto before = subject().hearth->like_store.stats().changes;
+  auto before = subject().hearth->live->stats().changes;
   if (handler != nullptr) response = run_to_end((*handler)(request));
 
   HEARTH_ASSERT(is_status_of_the_api(response.status));
-  if (response.status >= 400) HEARTH_ASSERT(subject().hearth->like_store.stats().changes == before);
+  if (response.status >= 400) HEARTH_ASSERT(subject().hearth->live->stats().changes == before);
   if (response.content_type == "application/json" && !response.body.empty()) check_is_json(response.body);
 }
 

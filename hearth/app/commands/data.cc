@@ -17,8 +17,6 @@
 #include "hearth/app/dataset/importer.h"
 #include "hearth/app/wiring.h"
 #include "hearth/base/run_to_end.h"
-#include "hearth/content/stores/content_database.h"
-#include "hearth/content/stores/sqlite_content_export.h"
 
 namespace hearth::app {
 namespace {
@@ -153,15 +151,13 @@ int print_report(const dataset::ImportReport& report, bool as_json, bool was_imp
 
 // The check of --strict while another process serves from the folder: it only reads content.
 Result<dataset::ImportReport> check_beside_server(const std::string& path, const Config& config, const Clock& clock) {
-  auto database = content::open_content_database(config.data / "content.db");
-  if (!database) return std::unexpected(database.error());
-  content::SqliteContentStore store(**database, clock, {});
-  content::SqliteContentPages pages(**database);
-  return read_file(path, {store, pages, nullptr}, dataset::ImportMode::kCheck);
+  auto sql = open_sql(config, clock);
+  if (!sql) return std::unexpected(sql.error());
+  return read_file(path, {(*sql)->content(), (*sql)->pages(), nullptr}, dataset::ImportMode::kCheck);
 }
 
 Result<dataset::ImportReport> import_into(Hearth& hearth, const std::string& path, dataset::ImportMode mode) {
-  return read_file(path, {hearth.content_store, hearth.pages, &hearth.like_store}, mode);
+  return read_file(path, {hearth.sql->content(), hearth.sql->pages(), &hearth.live->store()}, mode);
 }
 
 }  // namespace
@@ -205,7 +201,7 @@ int export_data(const Arguments& arguments) {
   auto config = command.load(arguments, status);
   if (!config) return status;
 
-  // SQL is brought up to date, by us or by the server that holds the folder; then its files are read.
+  // SQL is brought up to date, by us or by the server that holds the folder; then it is read.
   SystemClock clock;
   auto hearth = Hearth::open(*config, clock);
   auto address = DataFolder::announced(config->data);
@@ -214,16 +210,13 @@ int export_data(const Arguments& arguments) {
     auto flushed = RunningServer(*address, config->auth.admin_key).post("/api/admin/flush", "", "application/json");
     if (!flushed) return report(flushed.error());
   }
-  auto content_db = sqlite::Connection::open({.path = config->data / "content.db", .read_only = true});
-  if (!content_db) return report(content_db.error());
-  content::SqliteContentExport content(*content_db);
-  auto ratings = sqlite::Connection::open({.path = config->data / "ratings.db", .read_only = true});
-  if (!ratings) return report(ratings.error());
+  auto sql = open_sql(*config, clock);
+  if (!sql) return report(sql.error());
 
   std::unique_ptr<std::FILE, int (*)(std::FILE*)> file(path.empty() ? nullptr : std::fopen(path.c_str(), "wb"), std::fclose);
   if (!path.empty() && !file) return report({ErrorCode::kInvalidArgument, "cannot write " + path});
   std::FILE* out = file ? file.get() : stdout;
-  auto exported = dataset::export_dataset(content, *ratings, [&](std::string_view bytes) -> Result<void> {
+  auto exported = (*sql)->export_to([&](std::string_view bytes) -> Result<void> {
     if (std::fwrite(bytes.data(), 1, bytes.size(), out) != bytes.size())
       return fail(ErrorCode::kUnavailable, "the output could not be written");
     return {};

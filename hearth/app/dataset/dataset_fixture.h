@@ -9,6 +9,7 @@
 
 #include "hearth/app/dataset/exporter.h"
 #include "hearth/app/dataset/importer.h"
+#include "hearth/app/dataset/stores/sqlite_rating_export.h"
 #include "hearth/base/run_to_end.h"
 #include "hearth/content/stores/content_database.h"
 #include "hearth/content/stores/sqlite_content_export.h"
@@ -54,7 +55,8 @@ class DataFolder {
     auto content_db = sqlite::Connection::open({.path = folder_.path() / "content.db", .read_only = true}).value();
     auto ratings_db = sqlite::Connection::open({.path = folder_.path() / "ratings.db", .read_only = true}).value();
     content::SqliteContentExport content(content_db);
-    return export_dataset(content, ratings_db, write);
+    SqliteRatingExport ratings(ratings_db);
+    return export_dataset(content, ratings, write);
   }
 
   std::uint32_t likes_of(const std::string& post) { return likes.view(post, "nobody").likes; }

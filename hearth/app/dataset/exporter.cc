@@ -3,7 +3,6 @@
 #include <string>
 
 #include "hearth/app/dataset/data_line.h"
-#include "hearth/app/dataset/stores/rating_export.h"
 
 namespace hearth::app::dataset {
 namespace {
@@ -41,8 +40,8 @@ Result<void> export_content(content::ContentExport& content, Output& output, Exp
   return content.for_each(write_user, write_post);
 }
 
-Result<void> export_ratings(sqlite::Connection& ratings, Output& output, ExportReport& report) {
-  return for_each_rating(ratings, [&](const RatingRow& rating) -> Result<void> {
+Result<void> export_ratings(RatingExport& ratings, Output& output, ExportReport& report) {
+  return ratings.for_each([&](const RatingRow& rating) -> Result<void> {
     append_rating(output.lines(), rating.post, rating.session, rating.created_at);
     ++report.ratings;
     return output.write_if_large();
@@ -51,11 +50,11 @@ Result<void> export_ratings(sqlite::Connection& ratings, Output& output, ExportR
 
 }  // namespace
 
-Result<ExportReport> export_dataset(content::ContentExport& content, sqlite::Connection& ratings, WriteBytes write) {
+Result<ExportReport> export_dataset(content::ContentExport& content, RatingExport& ratings, WriteBytes write) {
   Output output(write);
   ExportReport report;
   auto exported = export_content(content, output, report);
-  if (exported) exported = ratings.snapshot([&] { return export_ratings(ratings, output, report); });
+  if (exported) exported = export_ratings(ratings, output, report);
   if (exported) exported = output.write_all();
   if (!exported) return std::unexpected(exported.error());
   return report;

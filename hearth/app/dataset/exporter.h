@@ -3,16 +3,16 @@
 // Writes everything as NDJSON (docs/data-format.md): users, then posts, then ratings, each in the order of its ids, so that
 // the same state gives the same bytes and what a line refers to stands before it.
 //
-// Content and ratings are read at one moment each, not at the same moment. Likes that are still in the journal are not in
-// ratings.db yet; whoever wants them flushes first.
+// Content and ratings are read at one moment each, not at the same moment. Likes that are still in the outbox are not in SQL
+// yet; whoever wants them flushes first.
 
 #include <cstdint>
 #include <string_view>
 
+#include "hearth/app/dataset/rating_export.h"
 #include "hearth/base/function_ref.h"
 #include "hearth/base/result.h"
 #include "hearth/content/content_export.h"
-#include "hearth/drivers/sqlite/connection.h"
 
 namespace hearth::app::dataset {
 
@@ -26,7 +26,7 @@ struct ExportReport {
 using WriteBytes = FunctionRef<Result<void>(std::string_view bytes)>;
 inline constexpr std::size_t kExportBytesPerWrite = 1u << 20;
 
-// For a thread that may block. The connection may be read-only and is used by nobody else meanwhile.
-Result<ExportReport> export_dataset(content::ContentExport& content, sqlite::Connection& ratings, WriteBytes write);
+// For a thread that may block.
+Result<ExportReport> export_dataset(content::ContentExport& content, RatingExport& ratings, WriteBytes write);
 
 }  // namespace hearth::app::dataset

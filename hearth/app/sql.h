@@ -1,0 +1,48 @@
+#pragma once
+
+// SQL, whichever it is: the files of the data folder (sqlite_sql.h) or PostgreSQL (postgres_sql.h).
+//
+// Thread-safe.
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "hearth/app/dataset/exporter.h"
+#include "hearth/base/task.h"
+#include "hearth/content/content_pages.h"
+#include "hearth/content/content_store.h"
+#include "hearth/content/rank.h"
+#include "hearth/content/stores/like_projection.h"
+#include "hearth/likes/like_ledger.h"
+#include "hearth/outbox/journal.h"
+
+namespace hearth::app {
+
+class Sql {
+ public:
+  virtual ~Sql() = default;
+
+  virtual likes::LikeLedger& ledger() = 0;
+  virtual content::ContentStore& content() = 0;
+  virtual content::ContentPages& pages() = 0;
+  virtual std::unique_ptr<content::RankCandidates> rank(content::ReadDirty read_dirty) = 0;
+
+  // posts.likes, by which SQL orders posts, where the ledger's own transactions do not keep it. Null: they do.
+  // `wake` is called when posts were written, on any thread: there is work. `journal` outlives the projection.
+  virtual std::unique_ptr<content::LikeProjection> projection(outbox::Journal& journal, content::LedgerCounts counts,
+                                                              std::function<void()> wake) = 0;
+  // The ledger's count of the post was set other than by the outbox.
+  virtual Task<Result<void>> on_repaired(std::string post) = 0;
+
+  // Writes all that SQL has (dataset/exporter.h). For a thread that may block; other processes may serve meanwhile.
+  virtual Result<dataset::ExportReport> export_to(dataset::WriteBytes write) = 0;
+
+  // Whether it can be used now, without asking it. For threads that must not block.
+  virtual Result<void> is_reachable() const = 0;
+  // Finishes what was asked. Safe twice.
+  virtual void stop() = 0;
+};
+
+}  // namespace hearth::app

@@ -1,0 +1,59 @@
+#include "hearth/app/sqlite_sql.h"
+
+#include <utility>
+
+#include "hearth/app/dataset/stores/sqlite_rating_export.h"
+#include "hearth/content/stores/content_database.h"
+#include "hearth/content/stores/sqlite_content_export.h"
+#include "hearth/content/stores/sqlite_rank.h"
+
+namespace hearth::app {
+
+Result<std::unique_ptr<SqliteSql>> SqliteSql::open(const std::filesystem::path& folder, const Clock& clock, const std::string& vfs) {
+  auto ledger = likes::SqliteLikeLedger::open(folder / "ratings.db", vfs);
+  if (!ledger) return std::unexpected(ledger.error());
+  auto content = content::open_content_database(folder / "content.db", vfs);
+  if (!content) return std::unexpected(content.error());
+  return std::unique_ptr<SqliteSql>(new SqliteSql(folder, *std::move(ledger), *std::move(content), clock));
+}
+
+SqliteSql::SqliteSql(std::filesystem::path folder, std::unique_ptr<likes::SqliteLikeLedger> ledger,
+                     std::unique_ptr<sqlite::Database> content, const Clock& clock)
+    : folder_(std::move(folder)),
+      ledger_(std::move(ledger)),
+      content_(std::move(content)),
+      pages_(*content_),
+      content_store_(*content_, clock, [this] {
+        if (on_posts_) on_posts_();
+      }) {}
+
+std::unique_ptr<content::RankCandidates> SqliteSql::rank(content::ReadDirty read_dirty) {
+  return std::make_unique<content::SqliteRank>(*content_, std::move(read_dirty));
+}
+
+std::unique_ptr<content::LikeProjection> SqliteSql::projection(outbox::Journal& journal, content::LedgerCounts counts,
+                                                               std::function<void()> wake) {
+  on_posts_ = std::move(wake);
+  return std::make_unique<content::LikeProjection>(*content_, journal, std::move(counts));
+}
+
+Task<Result<void>> SqliteSql::on_repaired(std::string post) {
+  return content_store_.distrust_likes(PostId::trusted(std::move(post)));
+}
+
+Result<dataset::ExportReport> SqliteSql::export_to(dataset::WriteBytes write) {
+  auto content_db = sqlite::Connection::open({.path = folder_ / "content.db", .read_only = true});
+  if (!content_db) return std::unexpected(content_db.error());
+  auto ratings_db = sqlite::Connection::open({.path = folder_ / "ratings.db", .read_only = true});
+  if (!ratings_db) return std::unexpected(ratings_db.error());
+  content::SqliteContentExport content(*content_db);
+  dataset::SqliteRatingExport ratings(*ratings_db);
+  return dataset::export_dataset(content, ratings, write);
+}
+
+void SqliteSql::stop() {
+  ledger_->stop();
+  content_->stop();
+}
+
+}  // namespace hearth::app
