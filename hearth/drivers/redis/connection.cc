@@ -6,6 +6,7 @@
 #include <boost/asio/as_tuple.hpp>
 #include <boost/asio/buffer.hpp>
 #include <boost/asio/connect.hpp>
+#include <boost/asio/ip/address.hpp>
 #include <boost/asio/ssl/host_name_verification.hpp>
 #include <boost/asio/write.hpp>
 #include <utility>
@@ -58,10 +59,9 @@ Task<Result<void>> Connection::connect_socket() {
 }
 
 Task<Result<void>> Connection::start_tls() {
-  // An error of the name means a literal address; the verification handles both.
-  if (address_.host.find_first_not_of("0123456789.:abcdefABCDEF") != std::string::npos) {
-    SSL_set_tlsext_host_name(tls_->native_handle(), address_.host.c_str());
-  }
+  boost::system::error_code is_name;
+  boost::asio::ip::make_address(address_.host, is_name);
+  if (is_name) SSL_set_tlsext_host_name(tls_->native_handle(), address_.host.c_str());
   tls_->set_verify_callback(boost::asio::ssl::host_name_verification(address_.host));
   auto [error] = co_await tls_->async_handshake(boost::asio::ssl::stream_base::client, use_task_tuple);
   if (error) co_return fail(ErrorCode::kUnavailable, "TLS: " + error.message());

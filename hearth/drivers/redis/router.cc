@@ -4,10 +4,7 @@
 #include <boost/asio/as_tuple.hpp>
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/detached.hpp>
-#include <charconv>
-#include <tuple>
 
-#include "hearth/base/assert.h"
 #include "hearth/base/log.h"
 
 namespace hearth::redis {
@@ -16,17 +13,11 @@ namespace {
 using std::chrono::milliseconds;
 using std::chrono::steady_clock;
 
-constexpr milliseconds kPatience{1'000};          // for a server that may be there in a moment
-constexpr milliseconds kRetryPause{50};           // after TRYAGAIN and its like
-constexpr milliseconds kDiscoveryPeriod{10'000};  // without a reason
-constexpr milliseconds kSentinelPeriod{1'000};    // the old primary may go on for those who do not ask
-constexpr milliseconds kDiscoveryGap{100};        // with one
-constexpr milliseconds kDiscoveryTimeout{2'000};  // of one that is asked
-constexpr milliseconds kLivedLong{1'000};         // a connection lost before counts as one that failed
-constexpr std::chrono::seconds kAskedKept{60};    // for a server that is only redirected to
+constexpr milliseconds kPatience{1'000};   // for a server that may be there in a moment
+constexpr milliseconds kRetryPause{50};    // after TRYAGAIN and its like
+constexpr milliseconds kLivedLong{1'000};  // a connection lost before counts as one that failed
 constexpr std::uint8_t kRedirectsMax = 16;
 constexpr std::size_t kAdmittedMax = 1'024;
-constexpr std::size_t kKnownMax = 1'024;
 constexpr std::string_view kLog = "redis";
 
 void count(std::atomic<std::uint64_t>& counter, std::uint64_t by = 1) {
@@ -49,21 +40,6 @@ Identity identity_of(std::string_view info) {
           .is_primary = info_field(info, "role") == "master",
           .is_cluster = info_field(info, "redis_mode") == "cluster",
           .is_loading = info_field(info, "loading") == "1"};
-}
-
-// [host, port, …]; an empty host is that of the one that says so.
-std::optional<Address> address_of(const Reply& node, const Address& said_by) {
-  if (node.elements.size() < 2) return std::nullopt;
-  const std::string& host = node.elements[0].text;
-  auto port = node.elements[1].integer;
-  if (node.elements[1].type == Reply::Type::kText)
-    std::from_chars(node.elements[1].text.data(), node.elements[1].text.data() + node.elements[1].text.size(), port);
-  if (port < 1 || port > 65'535) return std::nullopt;
-  return Address{.host = host.empty() ? said_by.host : host, .port = static_cast<std::uint16_t>(port)};
-}
-
-bool is_complete(const std::array<Server*, kSlots>& slots) {
-  return std::ranges::find(slots, nullptr) == slots.end();
 }
 
 milliseconds sweep_period(milliseconds call_timeout) {
@@ -167,6 +143,7 @@ void Router::wait_again(Call& call, Time now, milliseconds pause, std::string wh
   if (!call.was_sent) call.give_up_at = now + patience_;
   call.was_sent = true;
   call.retry_at = now + pause;
+  if (pause == milliseconds(0)) is_waiting_due_ = true;
   wait(call, now, std::move(why));
 }
 
@@ -187,6 +164,7 @@ bool Router::may_follow_its_successors(Call& call, Time now) {
     if (later->slot != call.slot || later->state == Call::State::kWaiting) continue;
     bool is_untouched = !later->outcome && later->outcome.error().kind == Failure::Kind::kNotSent;
     if (later->state == Call::State::kSent) {
+      is_waiting_due_ = true;  // after the next answers
       waiting_.push_back(&call);
       return false;
     }
@@ -199,6 +177,7 @@ bool Router::may_follow_its_successors(Call& call, Time now) {
 }
 
 void Router::route_waiting(Time now) {
+  is_waiting_due_ = false;
   for (Call* call : std::exchange(waiting_, {})) route(*call, now);
 }
 
@@ -224,7 +203,7 @@ void Router::turned_away(Connection& from, Call& call, std::string message, Time
     return again(kRetryPause);
   }
   if (text.starts_with("READONLY")) {  // it was demoted
-    leave(from.address().text());
+    leave(from);
     return again(kRetryPause);
   }
   finish(call, std::unexpected(Failure{Failure::Kind::kRefused, std::move(message)}));
@@ -266,7 +245,7 @@ void Router::finish(Call& call, Outcome<Reply> outcome) {
 }
 
 void Router::round_ended(Time now) {
-  if (!waiting_.empty()) route_waiting(now);
+  if (is_waiting_due_) route_waiting(now);
   for (Connection* connection : std::exchange(to_flush_, {})) connection->flush(now);
   deliveries_.flush();
 }
@@ -284,13 +263,17 @@ Server& Router::server_at(const Address& address) {
   return *server;
 }
 
+void Router::leave(const Connection& demoted) {
+  auto found = servers_.find(demoted.address().text());
+  if (found == servers_.end()) return;
+  auto is_it = [&](const auto& connection) { return connection.get() == &demoted; };
+  if (std::ranges::any_of(found->second->connections, is_it)) leave(found->first);  // else it was left before
+}
+
 // It is no primary any more, or no longer part of the map. Should it come back, it is looked at first: others may have
 // written in the meantime.
-void Router::leave(const std::string& address) {
-  auto found = servers_.find(address);
-  if (found == servers_.end()) return;
-  auto server = found->second;
-  servers_.erase(found);
+void Router::leave(std::string address) {
+  auto server = servers_.extract(address).mapped();
   server->is_leaving = true;
   for (auto& connection : server->connections) {
     if (!connection) continue;
@@ -379,6 +362,7 @@ void Router::became_ready(Server& server, Connection& connection) {
   }
   boost::asio::post(io_, [this] {  // once it serves
     publish();
+    is_waiting_due_ = true;
     round_ended(steady_clock::now());
   });
 }
@@ -387,6 +371,7 @@ void Router::was_lost(Server& server) {
   if (!server.is_connected() && !server.is_unreachable) server.down_since = steady_clock::now();
   publish();
   want_discovery();
+  is_waiting_due_ = true;
   round_ended(steady_clock::now());
 }
 
@@ -475,118 +460,6 @@ milliseconds Router::backoff(int failures) {
   return delay / 2 + milliseconds(std::uniform_int_distribution<milliseconds::rep>(0, delay.count() / 2)(random_));
 }
 
-// --- the map ---
-
-void Router::want_discovery() {
-  is_discovery_wanted_ = true;
-  discovery_timer_.cancel();
-}
-
-Task<void> Router::keep_discovering() {
-  constexpr auto use_task_tuple = boost::asio::as_tuple(use_task);
-  Timer pause(io_);
-  int failures = 0;
-  while (!is_stopping_) {
-    is_discovery_wanted_ = false;
-    auto map = co_await discover();
-    if (is_stopping_) break;
-    if (map) use_map(*map);
-    if (!map) log::warning(kLog, "the servers could not be found", {{"reason", map.error().message}});
-    failures = map ? 0 : failures + 1;
-    if (discovery_ && !is_connected_) discovery_->close("another is asked next");  // it may know less than the others
-    pause.expires_after(map ? kDiscoveryGap : backoff(failures - 1));
-    co_await pause.async_wait(use_task_tuple);
-    if (is_stopping_) break;
-    if (is_discovery_wanted_ || !map) continue;
-    discovery_timer_.expires_after(mode_ == Mode::kSentinel ? kSentinelPeriod : kDiscoveryPeriod);
-    co_await discovery_timer_.async_wait(use_task_tuple);
-  }
-}
-
-Task<Result<std::vector<Router::SlotRange>>> Router::discover() {
-  switch (mode_) {
-    case Mode::kSingle:
-      co_return std::vector<SlotRange>{{.last = kSlots - 1, .address = url_.addresses.front()}};
-    case Mode::kSentinel:
-      co_return co_await ask_sentinel();
-    case Mode::kCluster:
-      co_return co_await ask_cluster();
-  }
-  co_return fail(ErrorCode::kInternal, "no such mode");
-}
-
-// Asks the one that answered last, else the others in turn.
-Task<Result<Reply>> Router::ask_discovery(std::vector<std::string_view> words) {
-  auto timeout = std::min(options_.connect_timeout, kDiscoveryTimeout);
-  Result<Reply> reply = fail(ErrorCode::kUnavailable, "nobody to ask");
-  for (std::size_t tries = known_addresses_.size() + 1; tries > 0 && !is_stopping_; --tries) {
-    auto deadline = steady_clock::now() + timeout;
-    if (!discovery_ || !discovery_->is_open()) {
-      discovery_ = std::make_shared<Connection>(io_, tls_, listener(), known_addresses_[next_known_++ % known_addresses_.size()]);
-      auto opened = co_await discovery_->connect(deadline);
-      if (opened && mode_ == Mode::kCluster) opened = co_await log_in(*discovery_, deadline);
-      if (!opened) {
-        discovery_->close(opened.error().message);
-        reply = std::unexpected(opened.error());
-        continue;
-      }
-    }
-    reply = co_await discovery_->ask(words, deadline);
-    if (reply && reply->type == Reply::Type::kArray) co_return reply;
-    auto why = reply ? "answered " + (reply->is_nil() ? "that it does not know" : reply->text) : reply.error().message;
-    reply = fail(ErrorCode::kUnavailable, discovery_->address().text() + ": " + why);
-    discovery_->close(why);
-  }
-  co_return reply;
-}
-
-Task<Result<std::vector<Router::SlotRange>>> Router::ask_sentinel() {
-  auto reply = co_await ask_discovery({"SENTINEL", "get-master-addr-by-name", url_.primary_name});
-  if (!reply) co_return std::unexpected(reply.error());
-  auto address = reply->elements.size() == 2 ? address_of(*reply, discovery_->address()) : std::nullopt;
-  if (!address) co_return fail(ErrorCode::kUnavailable, "Sentinel gave no address");
-  co_return std::vector<SlotRange>{{.last = kSlots - 1, .address = *std::move(address)}};
-}
-
-Task<Result<std::vector<Router::SlotRange>>> Router::ask_cluster() {
-  auto reply = co_await ask_discovery({"CLUSTER", "SLOTS"});
-  if (!reply) co_return std::unexpected(reply.error());
-  std::vector<SlotRange> map;
-  auto known = url_.addresses;
-  for (const Reply& entry : reply->elements) {  // first, last, primary, replicas
-    if (entry.elements.size() < 3) co_return fail(ErrorCode::kUnavailable, "CLUSTER SLOTS was answered in another form");
-    auto first = entry.elements[0].integer;
-    auto last = entry.elements[1].integer;
-    auto primary = address_of(entry.elements[2], discovery_->address());
-    if (first < 0 || last < first || last >= kSlots || !primary) co_return fail(ErrorCode::kUnavailable, "CLUSTER SLOTS makes no sense");
-    map.push_back({.first = static_cast<std::uint16_t>(first), .last = static_cast<std::uint16_t>(last), .address = *primary});
-    for (std::size_t i = 2; i < entry.elements.size(); ++i) {
-      auto node = address_of(entry.elements[i], discovery_->address());
-      if (node && known.size() < kKnownMax && std::ranges::find(known, *node) == known.end()) known.push_back(*std::move(node));
-    }
-  }
-  known_addresses_ = std::move(known);
-  co_return map;
-}
-
-void Router::use_map(const std::vector<SlotRange>& map) {
-  auto now = steady_clock::now();
-  std::array<Server*, kSlots> slots{};
-  for (const SlotRange& range : map) std::fill(slots.begin() + range.first, slots.begin() + range.last + 1, &server_at(range.address));
-  bool was_complete = is_complete(slots_);
-  slots_ = slots;
-  if (was_complete && !is_complete(slots_)) unmapped_since_ = now;
-
-  std::vector<std::string> superfluous;
-  for (const auto& [address, server] : servers_) {
-    bool is_owner = std::ranges::find(slots_, server.get()) != slots_.end();
-    if (!is_owner && now - server->last_asked > kAskedKept) superfluous.push_back(address);
-  }
-  for (const auto& address : superfluous) leave(address);
-  publish();
-  round_ended(now);
-}
-
 // --- time ---
 
 Task<void> Router::sweep_until_stopped() {
@@ -611,7 +484,8 @@ void Router::sweep(Time now) {
     return std::ranges::none_of(server->connections, [](const auto& connection) { return connection && connection->is_open(); });
   });
   if (discovery_) discovery_->check(now);
-  if (!waiting_.empty()) round_ended(now);
+  is_waiting_due_ = !waiting_.empty();
+  round_ended(now);
 }
 
 }  // namespace hearth::redis

@@ -99,7 +99,8 @@ class Router final : Connection::Listener {
 
   // Servers.
   Server& server_at(const Address& address);
-  void leave(const std::string& address);
+  void leave(const Connection& demoted);
+  void leave(std::string address);
   Task<void> keep_connected(std::shared_ptr<Server> server, std::size_t index);
   Task<Result<void>> open_connection(Connection& connection);
   Task<Result<void>> log_in(Connection& connection, Time deadline);
@@ -136,6 +137,7 @@ class Router final : Connection::Listener {
   std::array<Server*, kSlots> slots_{};
   Time unmapped_since_;
   std::vector<Call*> waiting_;
+  bool is_waiting_due_ = false;        // something has changed for them
   std::vector<Connection*> to_flush_;  // within one round
   Deliveries deliveries_;
 

@@ -10,6 +10,7 @@
 
 #include <algorithm>
 #include <array>
+#include <atomic>
 #include <boost/asio/as_tuple.hpp>
 #include <boost/asio/basic_waitable_timer.hpp>
 #include <boost/asio/co_spawn.hpp>
@@ -20,7 +21,7 @@
 #include <cstdlib>
 #include <fstream>
 #include <future>
-#include <optional>
+#include <random>
 #include <stdexcept>
 #include <thread>
 
@@ -61,13 +62,19 @@ sockaddr_in loopback(std::uint16_t port) {
   return address;
 }
 
+// Below those that the system gives to outgoing connections: one of these could take the port of a server that is down,
+// and a client that calls it again and again could in the end reach itself.
 std::uint16_t free_port() {
-  File socket_of_it(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
-  auto address = loopback(0);
-  socklen_t size = sizeof address;
-  auto* general = reinterpret_cast<sockaddr*>(&address);
-  if (bind(socket_of_it.handle(), general, size) != 0 || getsockname(socket_of_it.handle(), general, &size) != 0) fail_with("no free port");
-  return ntohs(address.sin_port);
+  constexpr int kFirst = 10'000;
+  constexpr int kCount = 22'000;
+  static std::atomic<int> next = static_cast<int>(std::random_device{}() % kCount);
+  for (int tries = 0; tries < kCount; ++tries) {
+    auto port = static_cast<std::uint16_t>(kFirst + next++ % kCount);
+    File socket_of_it(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+    auto address = loopback(port);
+    if (bind(socket_of_it.handle(), reinterpret_cast<sockaddr*>(&address), sizeof address) == 0) return port;
+  }
+  fail_with("no free port");
 }
 
 // Starts a program that ends with this thread.
@@ -331,8 +338,7 @@ class TcpProxy::Impl {
  public:
   explicit Impl(std::uint16_t target_port)
       : target_(Tcp::endpoint(boost::asio::ip::address_v4::loopback(), target_port)), acceptor_(io_.get_executor()) {
-    listen(0);
-    port_ = acceptor_.local_endpoint().port();
+    listen(port_);
     thread_ = std::thread([this] { io_.run(); });
   }
   ~Impl() {
@@ -430,7 +436,7 @@ class TcpProxy::Impl {
   boost::asio::executor_work_guard<Executor> work_{io_.get_executor()};  // also while nothing is listened to
   const Tcp::endpoint target_;
   boost::asio::basic_socket_acceptor<Tcp, Executor> acceptor_;
-  std::uint16_t port_ = 0;
+  const std::uint16_t port_ = free_port();
   std::vector<std::weak_ptr<Pair>> pairs_;
   std::thread thread_;
 };
