@@ -3,6 +3,7 @@
 // The nouns of likes, and their limits.
 
 #include <array>
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <optional>
@@ -20,7 +21,9 @@ inline constexpr std::size_t kLikesPerSessionMax = 500;  // of one answer
 
 enum class LikeAction : std::uint8_t { kToggle, kLike, kUnlike };
 
-// The same request again, within ten minutes: the first answer is given again.
+inline constexpr std::chrono::minutes kIdempotencyKept{10};
+
+// The same request again, within that time: the first answer is given again.
 struct IdempotencyKey {
   std::string scope;    // hash of caller, method, path, key and, in a batch, the item's place
   std::string request;  // hash of the request's body

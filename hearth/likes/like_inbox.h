@@ -37,6 +37,7 @@ struct InboxOperation {
 
 // The answer that an Idempotency-Key got in fallback; it is kept where the live store finds it when it is back.
 struct AnsweredKey {
+  PostId post;
   IdempotencyKey key;
   LikeOutcome outcome;
   UtcMicros at{};
