@@ -2,9 +2,6 @@
 
 #include <boost/unordered/unordered_flat_set.hpp>
 
-#include <algorithm>
-#include <iterator>
-#include <string_view>
 #include <utility>
 
 #include "hearth/base/hash.h"
@@ -13,11 +10,6 @@
 
 namespace hearth::content {
 namespace {
-
-constexpr char kUnprojected[] = "SELECT id FROM posts WHERE likes_version IS NULL LIMIT ?1";
-constexpr char kProject[] =
-    "UPDATE posts SET likes = ?2, likes_version = ?3 WHERE id = ?1 AND (likes_version IS NULL OR likes_version < ?3)";
-constexpr char kForgetVersions[] = "UPDATE posts SET likes_version = NULL WHERE likes_version IS NOT NULL";
 
 using IdSet = boost::unordered_flat_set<std::string, TextHash, std::equal_to<>>;
 
@@ -31,11 +23,11 @@ struct LikeProjection::Step {
 };
 
 LikeProjection::LikeProjection(sqlite::Database& database, outbox::Journal& journal, LedgerCounts ledger)
-    : database_(database), journal_(journal), ledger_(std::move(ledger)) {}
+    : database_(database), journal_(journal), ledger_cursor_(std::move(ledger.cursor)), projector_(database, std::move(ledger.counts)) {}
 
 Result<std::size_t> LikeProjection::run_once() {
   // The ledger's cursor first: the posts are read, and the ledger is asked, after it.
-  auto ledger = ledger_.cursor();
+  auto ledger = ledger_cursor_();
   if (!ledger) return std::unexpected(ledger.error());
   auto step = next_step();
   if (!step) return std::unexpected(step.error());
@@ -44,11 +36,10 @@ Result<std::size_t> LikeProjection::run_once() {
   if (!*is_whole) return start_over(step->from, *ledger);
   if (step->entries == 0 && step->posts.empty()) return std::size_t{0};
 
-  auto counts = ask_ledger({step->posts.begin(), step->posts.end()});
+  auto counts = projector_.ask_ledger({step->posts.begin(), step->posts.end()});
   if (!counts) return std::unexpected(counts.error());
   auto written = database_.write_blocking([&](sqlite::Connection& connection) -> Result<void> {
-    auto& update = connection.statement(kProject);
-    for (const PostCount& count : *counts) update.run(count.post, count.likes, count.version);
+    LikeProjector::write(connection, *counts);
     write_cursor(connection, kContentConsumer, step->to);
     return {};
   });
@@ -68,8 +59,7 @@ Result<LikeProjection::Step> LikeProjection::next_step() {
     step.from = read_cursor(connection, kContentConsumer);
     step.to = step.from;
     ++step.to.steps;
-    auto& row = connection.statement(kUnprojected).query(kProjectedPostsPerStep);
-    while (row.next()) step.posts.emplace(row.text(0));
+    for (auto& post : LikeProjector::never_projected(connection)) step.posts.insert(std::move(post));
     return step;
   });
 }
@@ -107,23 +97,10 @@ Result<std::size_t> LikeProjection::start_over(OutboxCursor from, outbox::Sequen
   log::warning("projection", "the outbox does not go on where it was read last; asking the ledger for all posts",
                {{"cursor", from.sequence}, {"ledger", ledger}});
   return database_.write_blocking([&](sqlite::Connection& connection) -> Result<std::size_t> {
-    std::size_t posts = connection.statement(kForgetVersions).run();
+    std::size_t posts = LikeProjector::forget_versions(connection);
     write_cursor(connection, kContentConsumer, {ledger, *checksum, from.steps + 1});
     return posts + 1;
   });
-}
-
-Result<std::vector<PostCount>> LikeProjection::ask_ledger(std::vector<std::string> posts) {
-  std::vector<PostCount> counts;
-  counts.reserve(posts.size());
-  for (auto first = posts.begin(); first != posts.end();) {
-    auto last = first + std::min<std::ptrdiff_t>(kLedgerPostsPerQuestion, posts.end() - first);
-    auto answers = ledger_.counts({std::make_move_iterator(first), std::make_move_iterator(last)});
-    if (!answers) return std::unexpected(answers.error());
-    std::ranges::move(*answers, std::back_inserter(counts));
-    first = last;
-  }
-  return counts;
 }
 
 }  // namespace hearth::content

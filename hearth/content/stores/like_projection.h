@@ -1,6 +1,6 @@
 #pragma once
 
-// Keeps posts.likes near the ledger's counts, so that SQL can order posts by likes. Pages show live counts, never these.
+// Keeps posts.likes near the ledger's counts where the outbox is a journal, through a LikeProjector.
 //
 // The rule:
 //  - It is a consumer of the outbox ("content") with its own cursor in content.db. It reads entries after its cursor and
@@ -20,35 +20,28 @@
 #include <vector>
 
 #include "hearth/base/result.h"
+#include "hearth/content/stores/like_projector.h"
 #include "hearth/content/stores/outbox_cursor.h"
 #include "hearth/drivers/sqlite/database.h"
 #include "hearth/outbox/journal.h"
 
 namespace hearth::content {
 
-inline constexpr std::size_t kProjectedPostsPerStep = 20'000;  // about; an entry is taken whole
-inline constexpr std::size_t kLedgerPostsPerQuestion = 1'000;
 inline constexpr std::size_t kProjectedBytesPerStep = 16u << 20;  // of the outbox
-
-struct PostCount {
-  std::string post;
-  std::uint32_t likes = 0;
-  std::uint64_t version = 0;
-};
 
 // What the ledger is asked. Called on the thread of run_once(), and may block.
 struct LedgerCounts {
   // Up to which entry the ledger has applied the outbox, durably.
   std::function<Result<outbox::Sequence>()> cursor;
-  // One answer for each post, in any order; likes and version 0 for one that nobody ever liked.
-  std::function<Result<std::vector<PostCount>>(std::vector<std::string> posts)> counts;
+  ReadCounts counts;
 };
 
 class LikeProjection {
  public:
   LikeProjection(sqlite::Database& database, outbox::Journal& journal, LedgerCounts ledger);
 
-  // Takes one step and says how much it took on: entries passed and posts asked for. 0: nothing is waiting.
+  // Takes one step, of about kProjectedPostsPerStep posts (an entry is taken whole), and says how much it took on: entries
+  // passed and posts asked for. 0: nothing is waiting.
   Result<std::size_t> run_once();
 
   // The last entry that it needs no more: the outbox may be trimmed up to the least of all consumers.
@@ -59,11 +52,11 @@ class LikeProjection {
   Result<Step> next_step();
   Result<bool> add_changed_posts(Step& step, outbox::Sequence ledger);
   Result<std::size_t> start_over(OutboxCursor from, outbox::Sequence ledger);
-  Result<std::vector<PostCount>> ask_ledger(std::vector<std::string> posts);
 
   sqlite::Database& database_;
   outbox::Journal& journal_;
-  const LedgerCounts ledger_;
+  const std::function<Result<outbox::Sequence>()> ledger_cursor_;
+  LikeProjector projector_;
 };
 
 }  // namespace hearth::content
