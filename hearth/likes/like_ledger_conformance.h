@@ -13,17 +13,10 @@
 #include <vector>
 
 #include "hearth/likes/like_ledger.h"
+#include "hearth/likes/like_ledger_under_test.h"
 #include "hearth/likes/test_stack.h"
 
 namespace hearth::likes {
-
-// A ledger and what it stands on.
-class LikeLedgerUnderTest {
- public:
-  virtual ~LikeLedgerUnderTest() = default;
-  virtual LikeLedger& ledger() = 0;
-  virtual void restart() = 0;
-};
 
 struct LikeLedgerMaker {
   std::string name;
@@ -280,6 +273,131 @@ TEST_P(LikeLedgerConformance, ARepairCanMakeAnUnknownPost) {
   ASSERT_TRUE(must(run(ledger().repair({.post = "p"}, {"ada"}, 500))));
   EXPECT_EQ(sessions("p"), (Names{"ada"}));
   EXPECT_FALSE(must(run(ledger().repair({.post = "p"}, {}, 600)))) << "it is known now";
+}
+
+TEST_P(LikeLedgerConformance, EachPartitionHasItsOwnCursor) {
+  EXPECT_TRUE(must(run(ledger().cursors())).empty());
+  apply({event("p", "ada", true)});
+  must(ledger().apply({.partition = 3, .events = {event("q", "ada", true)}, .cursor = {{.major = 17, .minor = 4}, 8}}));
+  auto cursors = must(run(ledger().cursors()));
+  EXPECT_EQ(cursors.size(), 2u);
+  auto third = must(ledger().cursor(3));
+  EXPECT_EQ(third.position, (outbox::Position{17, 4}));
+  EXPECT_EQ(third.checksum, 8u);
+  EXPECT_EQ(must(ledger().cursor(4)).position, outbox::Position{});
+  EXPECT_EQ(must(ledger().cursor(outbox::kJournalPartition)).position.major, 1u);
+}
+
+TEST_P(LikeLedgerConformance, ASessionsTailIsComparedWithTheCursorOfItsPartition) {
+  must(ledger().apply({.partition = 0, .events = {event("a", "ada", true)}, .cursor = {{.major = 100}, 1}}));
+  must(ledger().apply({.partition = 1, .events = {event("b", "ada", true)}, .cursor = {{.major = 5, .minor = 1}, 1}}));
+  std::vector<TailEvent> tail = {{.partition = 0, .position = {100, 0}, .post = "a", .is_liked = false, .at = {}},
+                                 {.partition = 1, .position = {5, 2}, .post = "b", .is_liked = false, .at = {}}};
+  EXPECT_EQ(likes_of("ada", 100, tail), (Names{"a"}));
+}
+
+TEST_P(LikeLedgerConformance, AReportedGapWritesNothingAndNamesThePosts) {
+  apply({event("p", "ada", true)});
+  event("p", "eve", true);  // lost
+  std::vector<outbox::LikeChanged> events = {event("q", "ada", true), event("p", "zoe", true)};
+  auto applied = must(ledger().apply({.events = events, .cursor = {{.major = 2}, 7}, .on_gap = OnGap::kReport}));
+  EXPECT_EQ(applied.gap_posts, (Names{"p"}));
+  EXPECT_EQ(sessions("p"), (Names{"ada"}));
+  EXPECT_EQ(head("q").version, 0u);
+  EXPECT_EQ(must(ledger().cursor(outbox::kJournalPartition)).position.major, 1u);
+}
+
+TEST_P(LikeLedgerConformance, ACopyStandsForThePostsEventsUpToItsVersion) {
+  apply({event("p", "ada", true), event("p", "bob", true)});
+  event("p", "eve", true);  // lost
+  auto known_by_copy = event("p", "bob", false);
+  auto after_copy = event("p", "zoe", true);
+  LedgerMembers copy{.head = {"p", 2, known_by_copy.version}, .sessions = {"eve", "ada"}};
+  auto applied = must(
+      ledger().apply({.events = {known_by_copy, after_copy}, .copies = {copy}, .cursor = {{.major = 2}, 7}, .on_gap = OnGap::kReport}));
+  EXPECT_TRUE(applied.gap_posts.empty());
+  EXPECT_EQ(sessions("p"), (Names{"ada", "eve", "zoe"}));
+  EXPECT_EQ(head("p").version, after_copy.version);
+  EXPECT_TRUE(likes_of("bob").empty());
+  auto adas = must(run(ledger().likes_of("ada", 1, [] { return std::vector<TailEvent>(); })));
+  EXPECT_EQ(adas.front().at.time_since_epoch().count(), 1'700'000'000'000'001) << "a row that stays keeps its time";
+}
+
+TEST_P(LikeLedgerConformance, ACopyThatIsNotNewerChangesNothing) {
+  apply({event("p", "ada", true), event("p", "bob", true)});
+  auto applied =
+      must(ledger().apply({.events = {}, .copies = {{.head = {"p", 0, head("p").version}, .sessions = {}}}, .cursor = {{.major = 2}, 7}}));
+  EXPECT_EQ(applied.posts, 0u);
+  EXPECT_EQ(sessions("p"), (Names{"ada", "bob"}));
+}
+
+TEST_P(LikeLedgerConformance, ACopyCanBringAnUnknownPostAndOneThatNobodyLikesAnyMore) {
+  apply({event("q", "ada", true)});
+  must(ledger().apply({.events = {},
+                       .copies = {{.head = {"p", 1, 50}, .sessions = {"ada"}}, {.head = {"q", 0, 60}, .sessions = {}}},
+                       .cursor = {{.major = 2}, 7}}));
+  EXPECT_EQ(sessions("p"), (Names{"ada"}));
+  EXPECT_EQ(head("p").version, 50u);
+  EXPECT_TRUE(sessions("q").empty());
+  EXPECT_EQ(head("q").version, 60u);
+}
+
+TEST_P(LikeLedgerConformance, HeadsArePagedInTheOrderOfIds) {
+  apply({event("b", "ada", true), event("B", "ada", true), event("a", "ada", true), event("a-1", "ada", true)});
+  auto names = [&](const std::string& after, std::size_t limit) {
+    Names found;
+    for (const auto& one : must(ledger().heads_after(after, limit))) found.push_back(one.post);
+    return found;
+  };
+  EXPECT_EQ(names("", 3), (Names{"B", "a", "a-1"}));
+  EXPECT_EQ(names("a-1", 3), (Names{"b"}));
+  EXPECT_TRUE(names("b", 3).empty());
+}
+
+// What a ledger promises that several nodes write to: a LikeLedgerUnderTest with leases().
+class LeasedLikeLedgerConformance : public LikeLedgerConformance {
+ protected:
+  outbox::PartitionLeases& leases() { return *under_test->leases(); }
+  Result<AppliedBatch> flush(const outbox::HeldPartition& held, std::uint64_t position, std::vector<outbox::LikeChanged> events) {
+    return ledger().apply(
+        {.partition = held.partition, .events = std::move(events), .cursor = {{.major = position}, 7}, .lease = held.lease});
+  }
+  static ErrorCode code_of(const Result<AppliedBatch>& refused) {
+    EXPECT_FALSE(refused);
+    return refused ? ErrorCode::kInternal : refused.error().code;
+  }
+};
+
+TEST_P(LeasedLikeLedgerConformance, WhoHasLostThePartitionWritesNothing) {
+  auto first = must(leases().seize("node-1", 2));
+  must(flush(first, 1, {event("p", "ada", true)}));
+  auto second = must(leases().seize("node-2", 2));
+  auto late = event("p", "bob", true);
+  EXPECT_EQ(code_of(flush(first, 2, {late})), ErrorCode::kConflict);
+  EXPECT_EQ(sessions("p"), (Names{"ada"}));
+  EXPECT_FALSE(ledger().reset_cursor(2, first.lease));
+  EXPECT_EQ(must(ledger().cursor(2)).position.major, 1u);
+  must(flush(second, 2, {late}));
+  EXPECT_EQ(sessions("p"), (Names{"ada", "bob"}));
+}
+
+TEST_P(LeasedLikeLedgerConformance, WhoHasLostThePartitionAndGotItAgainNeedsTheNewLease) {
+  auto first = must(leases().seize("node-1", 2));
+  must(leases().seize("node-2", 2));
+  auto again = must(leases().seize("node-1", 2));
+  EXPECT_GT(again.lease.fence, first.lease.fence);
+  EXPECT_EQ(code_of(flush(first, 1, {event("p", "ada", true)})), ErrorCode::kConflict);
+  must(flush(again, 1, {}));
+}
+
+TEST_P(LeasedLikeLedgerConformance, ABatchThatIsBehindTheCursorIsRefused) {
+  auto held = must(leases().seize("node-1", 2));
+  must(flush(held, 10, {}));
+  EXPECT_EQ(code_of(flush(held, 9, {event("p", "ada", true)})), ErrorCode::kConflict);
+  EXPECT_EQ(head("p").version, 0u);
+  must(ledger().reset_cursor(2, held.lease));
+  EXPECT_EQ(must(ledger().cursor(2)).position, outbox::Position{});
+  must(flush(held, 9, {}));
 }
 
 }  // namespace hearth::likes

@@ -2,8 +2,8 @@
 DO $$ BEGIN
   IF current_setting('hearth.adopted_post_ratings', true) IS DISTINCT FROM 'on' THEN
     CREATE TABLE post_ratings (
-      post_id    text NOT NULL,
-      session_id text NOT NULL,
+      post_id    text COLLATE "C" NOT NULL,
+      session_id text COLLATE "C" NOT NULL,
       created_at timestamptz NOT NULL DEFAULT now(),
       PRIMARY KEY (post_id, session_id)
     );
@@ -13,7 +13,7 @@ END $$;
 
 -- The count of each post that was ever liked, and its version. Whoever changes a post's likes locks its row here first.
 CREATE TABLE post_counts (
-  post_id text PRIMARY KEY,
+  post_id text COLLATE "C" PRIMARY KEY,
   likes   bigint NOT NULL CHECK (likes >= 0),
   version bigint NOT NULL
 );

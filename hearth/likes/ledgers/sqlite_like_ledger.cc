@@ -10,6 +10,8 @@
 #include <utility>
 
 #include "hearth/base/hash.h"
+#include "hearth/likes/ledgers/outbox_tail.h"
+#include "hearth/likes/ledgers/version_chain.h"
 #include "hearth/likes/session_name.h"
 
 namespace hearth::sqlite {
@@ -97,8 +99,6 @@ std::uint32_t count_ratings(Connection& connection, std::int64_t post) {
   return count;
 }
 
-using Cursors = std::vector<std::pair<outbox::Partition, LedgerCursor>>;
-
 Cursors read_cursors(Connection& connection) {
   Cursors cursors;
   auto& row = connection.statement(kGetCursors).query();
@@ -107,11 +107,6 @@ Cursors read_cursors(Connection& connection) {
     cursors.emplace_back(row.integer(0), LedgerCursor{position, static_cast<std::uint64_t>(row.integer(3))});
   }
   return cursors;
-}
-
-LedgerCursor cursor_of(const Cursors& cursors, outbox::Partition partition) {
-  auto found = std::ranges::find(cursors, partition, &Cursors::value_type::first);
-  return found == cursors.end() ? LedgerCursor{} : found->second;
 }
 
 void write_cursor(Connection& connection, outbox::Partition partition, const LedgerCursor& cursor) {
@@ -177,8 +172,7 @@ class BatchWriter {
   struct Post {
     FoundPost before;
     std::vector<const LikeChanged*> events;
-    const LikeChanged* newest = nullptr;  // null: the ledger knows all of them
-    bool has_gap = false;
+    News news;
   };
   // All that sorting and writing need, so that neither goes back to the events, which lie all over memory.
   struct Row {
@@ -201,25 +195,16 @@ class BatchWriter {
 
   Post& find_or_add(std::string_view name) { return posts_[name]; }
 
-  // What the ledger does not know yet, by the versions. In an unbroken chain from the known one on, the steps from
-  // `previous` to `version` add up to all the way; otherwise events are missing.
   void collect_news(std::string_view name, Post& post) {
     post.before = find_post(connection_, name);
-    std::uint64_t known = post.before.version;
-    std::uint64_t covered = 0;
-    for (const auto* event : post.events) {
-      if (event->version <= known) continue;
-      covered += event->version - event->previous;
-      if (post.newest == nullptr || event->version > post.newest->version) post.newest = event;
-    }
-    if (post.newest == nullptr) return;
-    post.has_gap = covered != post.newest->version - known;
+    post.news = news_since(post.before.version, post.events);
+    if (post.news.newest == nullptr) return;
     if (post.before.id == 0) {
       connection_.statement(kAddPost).run(name);
       post.before.id = sqlite3_last_insert_rowid(connection_.handle());
     }
     for (const auto* event : post.events) {
-      if (event->version > known) rows_.push_back(row_of(post.before.id, *event));
+      if (event->version > post.before.version) rows_.push_back(row_of(post.before.id, *event));
     }
   }
 
@@ -240,7 +225,7 @@ class BatchWriter {
 
   bool has_reported_gaps() {
     for (const auto& [name, post] : posts_) {
-      if (post.newest != nullptr && post.has_gap) applied_.gap_posts.emplace_back(name);
+      if (post.news.has_gap) applied_.gap_posts.emplace_back(name);
     }
     return !applied_.gap_posts.empty();
   }
@@ -284,11 +269,11 @@ class BatchWriter {
   }
 
   void write_count(const Post& post) {
-    if (post.newest == nullptr) return;
-    std::uint32_t likes = post.has_gap ? count_ratings(connection_, post.before.id) : post.newest->likes;
-    connection_.statement(kSetCount).run(post.before.id, likes, post.newest->version);
+    if (post.news.newest == nullptr) return;
+    std::uint32_t likes = post.news.has_gap ? count_ratings(connection_, post.before.id) : post.news.newest->likes;
+    connection_.statement(kSetCount).run(post.before.id, likes, post.news.newest->version);
     ++applied_.posts;
-    if (post.has_gap) ++applied_.gaps;
+    if (post.news.has_gap) ++applied_.gaps;
   }
 
   Connection& connection_;
@@ -380,19 +365,13 @@ Task<Result<std::vector<LikedPost>>> SqliteLikeLedger::likes_of(std::string sess
         auto tail = read_tail();
         if (!tail) return std::unexpected(tail.error());
         auto cursors = read_cursors(connection);
-        std::erase_if(*tail, [&](const TailEvent& event) { return event.position <= cursor_of(cursors, event.partition).position; });
-
+        drop_applied(*tail, cursors);
         std::vector<LikedPost> likes;
         StoredSession(session).with([&](const auto& stored) {
           auto& rows = connection.statement(kLikesOf).query(stored, limit + tail->size());
           while (rows.next()) likes.push_back({rows.string(0), UtcMicros(std::chrono::microseconds(rows.integer(1)))});
         });
-        for (auto& event : *tail) {
-          std::erase_if(likes, [&](const LikedPost& like) { return like.post == event.post; });
-          if (event.is_liked) likes.push_back({std::move(event.post), event.at});
-        }
-        std::ranges::sort(likes, [](const LikedPost& a, const LikedPost& b) { return std::tie(b.at, a.post) < std::tie(a.at, b.post); });
-        if (likes.size() > limit) likes.resize(limit);
+        apply_tail(likes, *std::move(tail), limit);
         return likes;
       });
 }

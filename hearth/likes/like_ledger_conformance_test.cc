@@ -1,9 +1,10 @@
-#include "hearth/likes/ledgers/sqlite_like_ledger.h"
+#include "hearth/likes/like_ledger_conformance.h"
 
 #include <gtest/gtest.h>
 
 #include "hearth/drivers/sqlite/temporary_folder.h"
-#include "hearth/likes/like_ledger_conformance.h"
+#include "hearth/likes/ledgers/postgres_ledger_under_test.h"
+#include "hearth/likes/ledgers/sqlite_like_ledger.h"
 
 namespace hearth::likes {
 namespace {
@@ -26,9 +27,10 @@ class SqliteLedgerUnderTest final : public LikeLedgerUnderTest {
   std::unique_ptr<SqliteLikeLedger> ledger_;
 };
 
-INSTANTIATE_TEST_SUITE_P(Sqlite, LikeLedgerConformance,
-                         testing::Values(LikeLedgerMaker{"sqlite", [] { return std::make_unique<SqliteLedgerUnderTest>(); }}),
-                         name_of_ledger);
+const LikeLedgerMaker kSqlite{"sqlite", [] { return std::make_unique<SqliteLedgerUnderTest>(); }};
+const LikeLedgerMaker kPostgres{"postgres", [] { return std::make_unique<PostgresLedgerUnderTest>(); }};
+INSTANTIATE_TEST_SUITE_P(Ledgers, LikeLedgerConformance, testing::Values(kSqlite, kPostgres), name_of_ledger);
+INSTANTIATE_TEST_SUITE_P(Ledgers, LeasedLikeLedgerConformance, testing::Values(kPostgres), name_of_ledger);
 
 }  // namespace
 }  // namespace hearth::likes

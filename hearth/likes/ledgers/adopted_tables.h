@@ -1,0 +1,56 @@
+#pragma once
+
+// The tables of ratings and posts in PostgreSQL, Hearth's own or another program's, as statements name them.
+//
+// Hearth's ids are text. A column of another type takes those ids that are exactly what it would print ("7", not "07"), and
+// for all others the expression here is NULL: it finds nothing, and cannot be inserted.
+
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "hearth/base/result.h"
+#include "hearth/drivers/postgres/connection.h"
+#include "hearth/likes/ledger_names.h"
+
+namespace hearth::likes {
+
+// A column that holds ids.
+struct IdColumn {
+  enum class Type : std::uint8_t { kText, kInteger, kUuid };
+
+  std::string name;  // quoted
+  Type type = Type::kText;
+
+  // `text`, an expression of type text, as this column's type.
+  std::string from(std::string_view text) const;
+};
+
+struct RatingsTable {
+  std::string name;  // quoted
+  IdColumn post;
+  IdColumn session;
+  std::string created;   // quoted
+  bool has_zone = true;  // of the time: timestamptz; otherwise timestamp, in UTC
+
+  // A timestamptz as the column's type, and back.
+  std::string time_from(std::string_view time) const;
+  std::string time_to(std::string_view time) const;
+};
+
+struct PostsTable {
+  std::string name;
+  IdColumn id;
+  std::string likes;
+  bool has_version = false;  // likes_version: Hearth's own
+};
+
+struct AdoptedTables {
+  RatingsTable ratings;
+  std::optional<PostsTable> posts;  // none: there is no such table, and the name is the default
+};
+
+// Looks the tables up. kInvalidArgument names the setting that must change; kConflict, what is missing in the database.
+Result<AdoptedTables> find_adopted_tables(postgres::Connection& connection, const LedgerNames& names);
+
+}  // namespace hearth::likes
