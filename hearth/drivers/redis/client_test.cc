@@ -68,15 +68,15 @@ TEST(Client, LargeValuesGoBothWays) {
   auto client = connected({.url = server.url()});
   std::string large(10u << 20, 'x');
   large[5u << 20] = '\r';
-  EXPECT_EQ(client->call_blocking(Command({"SET", "k", large}))->text, "OK");
-  EXPECT_EQ(client->call_blocking(Command({"GET", "k"}))->text, large);
+  EXPECT_EQ(must(client->call_blocking(Command({"SET", "k", large}))).text, "OK");
+  EXPECT_EQ(must(client->call_blocking(Command({"GET", "k"}))).text, large);
 }
 
 TEST(Client, EachTypeOfReplyArrives) {
   RedisServer server;
   auto client = connected({.url = server.url()});
-  EXPECT_TRUE(client->call_blocking(Command({"GET", "absent"}))->is_nil());
-  EXPECT_EQ(client->call_blocking(Command({"EXISTS", "absent"}))->integer, 0);
+  EXPECT_TRUE(must(client->call_blocking(Command({"GET", "absent"}))).is_nil());
+  EXPECT_EQ(must(client->call_blocking(Command({"EXISTS", "absent"}))).integer, 0);
   auto mixed = client->call_blocking(Command({"EVAL", "return {1, {'two'}, redis.error_reply('THREE is wrong'), false}", "0"}));
   ASSERT_TRUE(mixed) << mixed.error().message;
   ASSERT_EQ(mixed->elements.size(), 4u);
@@ -151,10 +151,10 @@ ScriptCall script_call(const Script& script, std::string key, std::string argume
 TEST(Scripts, AreSentAgainToAServerThatForgotThem) {
   RedisServer server;
   auto client = connected({.url = server.url()});
-  EXPECT_EQ(client->run_blocking(script_call(add_script(), "n", "5"))->integer, 5);
-  EXPECT_EQ(run_to_end(client->run(script_call(add_script(), "n", "5")))->integer, 10);
+  EXPECT_EQ(must(client->run_blocking(script_call(add_script(), "n", "5"))).integer, 5);
+  EXPECT_EQ(must(run_to_end(client->run(script_call(add_script(), "n", "5")))).integer, 10);
   server.run({"SCRIPT", "FLUSH"});
-  EXPECT_EQ(client->run_blocking(script_call(add_script(), "n", "5"))->integer, 15);
+  EXPECT_EQ(must(client->run_blocking(script_call(add_script(), "n", "5"))).integer, 15);
   EXPECT_EQ(server.run({"SCRIPT", "EXISTS", add_script().sha1()}).elements[0].integer, 1);
 }
 
@@ -169,7 +169,7 @@ TEST(Scripts, OfOneSlotRunInOrderAlsoWhenTheServerKnowsNone) {
     calls.push_back(script_call(append_script(), "text", word));
   }
   for (auto& outcome : run_to_end(client->run_all(std::move(calls)))) EXPECT_TRUE(outcome);
-  EXPECT_EQ(client->call_blocking(Command({"GET", "text"}))->text, expected);
+  EXPECT_EQ(must(client->call_blocking(Command({"GET", "text"}))).text, expected);
 }
 
 TEST(Scripts, OneTheServerForgotIsNotSentAfterItsSuccessors) {
@@ -183,7 +183,7 @@ TEST(Scripts, OneTheServerForgotIsNotSentAfterItsSuccessors) {
   ASSERT_FALSE(outcomes[0]);
   EXPECT_EQ(outcomes[0].error().kind, Kind::kNotSent);
   EXPECT_TRUE(outcomes[1]);
-  EXPECT_EQ(client->call_blocking(Command({"GET", "text"}))->text, "ab");
+  EXPECT_EQ(must(client->call_blocking(Command({"GET", "text"}))).text, "ab");
 }
 
 // --- a server that goes away ---
@@ -196,7 +196,7 @@ TEST(Client, AServerThatWasKilledIsUsedAgainOnceItIsBack) {
   EXPECT_EQ(client->call_blocking(Command({"INCR", "n"})).error().kind, Kind::kNotSent);
   server.restart();
   EXPECT_TRUE(eventually([&] { return client->is_connected(); }));
-  EXPECT_EQ(client->call_blocking(Command({"INCR", "n"}))->integer, 1);
+  EXPECT_EQ(must(client->call_blocking(Command({"INCR", "n"}))).integer, 1);
   EXPECT_GT(client->stats().reconnects, 0u);
 }
 
@@ -220,7 +220,7 @@ TEST(Client, ACallWhoseAnswerNeverComesIsUnknownAndNeverSentAgain) {
   proxy.resume();
   proxy.cut();
   EXPECT_TRUE(eventually([&] { return client->call_blocking(Command({"GET", "n"})).has_value(); }));
-  EXPECT_EQ(client->call_blocking(Command({"GET", "n"}))->text, "1");
+  EXPECT_EQ(must(client->call_blocking(Command({"GET", "n"}))).text, "1");
 }
 
 TEST(Client, APausedServerExecutesWhatItHasButGetsNothingTwice) {
@@ -271,7 +271,7 @@ TEST(Client, CallsFailWhileNobodyListens) {
   EXPECT_EQ(to_error(client->call_blocking(Command({"INCR", "n"})).error()).code, ErrorCode::kUnavailable);
   proxy.resume();
   EXPECT_TRUE(eventually([&] { return client->is_connected(); }));
-  EXPECT_EQ(client->call_blocking(Command({"INCR", "n"}))->integer, 1);
+  EXPECT_EQ(must(client->call_blocking(Command({"INCR", "n"}))).integer, 1);
 }
 
 TEST(Client, AServerThatSaysNothingIsGivenUp) {
@@ -331,7 +331,7 @@ TEST(Admission, AnotherProcessGetsOnlyWhatIsMarked) {
   client->admit(servers[0].run_id);
   EXPECT_TRUE(client->is_serving());
   EXPECT_TRUE(client->servers()[0].is_admitted);
-  EXPECT_EQ(client->call_blocking(Command({"INCR", "n"}))->integer, 1);
+  EXPECT_EQ(must(client->call_blocking(Command({"INCR", "n"}))).integer, 1);
 
   server.kill();
   EXPECT_TRUE(eventually([&] { return !client->is_connected(); }));
@@ -343,9 +343,9 @@ TEST(Admission, AnotherProcessGetsOnlyWhatIsMarked) {
   EXPECT_EQ(client->call_blocking(Command({"INCR", "n"})).error().kind, Kind::kNotSent);
   client->admit(servers[0].run_id);  // the process before
   EXPECT_EQ(client->call_blocking(Command({"INCR", "n"})).error().kind, Kind::kNotSent);
-  EXPECT_EQ(client->call_blocking(Command({"GET", "n"}, Admission::kBeforeAdmission))->text, "1");
+  EXPECT_EQ(must(client->call_blocking(Command({"GET", "n"}, Admission::kBeforeAdmission))).text, "1");
   client->admit(client->servers()[0].run_id);
-  EXPECT_EQ(client->call_blocking(Command({"INCR", "n"}))->integer, 2);
+  EXPECT_EQ(must(client->call_blocking(Command({"INCR", "n"}))).integer, 2);
 }
 
 // Writers at full speed over restarts: nothing gets past the gate to a process that was not admitted.
@@ -364,7 +364,7 @@ TEST(Admission, HoldsWhileCallersPress) {
     EXPECT_TRUE(eventually([&] { return server.run({"EXISTS", "n"}).integer == 1; }));
     server.restart();
     EXPECT_TRUE(eventually([&] { return client->is_connected() && !client->servers()[0].is_admitted; }));
-    EXPECT_TRUE(client->call_blocking(Command({"GET", "n"}, Admission::kBeforeAdmission))->is_nil());
+    EXPECT_TRUE(must(client->call_blocking(Command({"GET", "n"}, Admission::kBeforeAdmission))).is_nil());
     EXPECT_EQ(server.run({"EXISTS", "n"}).integer, 0);
     client->admit(client->servers()[0].run_id);
   }
@@ -409,14 +409,14 @@ TEST(Client, AUserHasItsRights) {
 }
 
 TEST(Tls, TheCertificateAndTheNameAreChecked) {
-  RedisServer server({.has_tls = true});
+  RedisServer server({.config = {"bind 127.0.0.1 127.0.0.2"}, .has_tls = true});
   TemporaryFolder folder;
   TestCertificates others(folder.path());
   auto by_name = connected({.url = server.tls_url("localhost"), .tls_ca_file = server.ca_file()});
   auto by_address = connected({.url = server.tls_url("127.0.0.1"), .tls_ca_file = server.ca_file()});
   std::string large(1u << 20, 'x');
   EXPECT_TRUE(by_name->call_blocking(Command({"SET", "k", large})));
-  EXPECT_EQ(by_address->call_blocking(Command({"GET", "k"}))->text, large);
+  EXPECT_EQ(must(by_address->call_blocking(Command({"GET", "k"}))).text, large);
 
   auto wrong_ca = client_of({.url = server.tls_url(), .tls_ca_file = others.ca});
   auto system_cas = client_of({.url = server.tls_url()});
@@ -463,7 +463,7 @@ TEST(Client, ManyIoContextsShareIt) {
   }
   for (auto& thread : threads) thread.join();
   EXPECT_EQ(wrong.load(), 0);
-  EXPECT_EQ(client->call_blocking(Command({"GET", "shared"}))->text, std::to_string(kContexts * kCallers * kRounds));
+  EXPECT_EQ(must(client->call_blocking(Command({"GET", "shared"}))).text, std::to_string(kContexts * kCallers * kRounds));
   auto stats = client->stats();
   EXPECT_EQ(stats.calls, 1u + 3u * kContexts * kCallers * kRounds);
   EXPECT_EQ(stats.failures, 0u);

@@ -23,4 +23,10 @@ inline std::unique_ptr<Client> connected(ClientOptions options) {
   return client;
 }
 
+// The answer of a call that has to be answered.
+inline Reply must(Outcome<Reply> outcome) {
+  if (!outcome) throw std::runtime_error("no answer: " + outcome.error().message);
+  return *std::move(outcome);
+}
+
 }  // namespace hearth::redis

@@ -27,8 +27,8 @@ TEST(Sentinel, ThePrimaryIsFoundAndFollowed) {
   auto first = client->servers().at(0);
   EXPECT_EQ(first.address, primary.address());
   client->admit(first.run_id);
-  EXPECT_EQ(client->call_blocking(Command({"INCR", "n"}))->integer, 1);
-  EXPECT_EQ(client->call_blocking(Command({"WAIT", "1", "10000"}))->integer, 1);
+  EXPECT_EQ(must(client->call_blocking(Command({"INCR", "n"}))).integer, 1);
+  EXPECT_EQ(must(client->call_blocking(Command({"WAIT", "1", "10000"}))).integer, 1);
   EXPECT_TRUE(eventually([&] { return sentinel.run({"SENTINEL", "replicas", "main"}).elements.size() == 1; }));
 
   primary.kill();
@@ -124,7 +124,7 @@ TEST_F(Cluster, ASlotThatHasMovedIsFollowed) {
   auto client = connected({.url = cluster->url()});
   std::string key = "{moved}n";
   auto slot = slot_of(key);
-  EXPECT_EQ(client->call_blocking(Command({"INCR", key}))->integer, 1);
+  EXPECT_EQ(must(client->call_blocking(Command({"INCR", key}))).integer, 1);
   auto target = (cluster->primary_of(slot) + 1) % RedisCluster::kPrimaries;
   move_slot(slot, target, [] {});
   std::vector<Command> commands;
@@ -147,18 +147,18 @@ TEST_F(Cluster, ASlotThatIsMovingIsAskedFor) {
   auto target = (source + 1) % RedisCluster::kPrimaries;
   move_slot(slot, target, [&] {
     move_key(source, target, moved);
-    EXPECT_EQ(client->call_blocking(Command({"GET", here}))->text, "1");
-    EXPECT_EQ(client->call_blocking(Command({"GET", moved}))->text, "2");
-    EXPECT_EQ(client->call_blocking(Command({"INCR", made}))->integer, 1);
+    EXPECT_EQ(must(client->call_blocking(Command({"GET", here}))).text, "1");
+    EXPECT_EQ(must(client->call_blocking(Command({"GET", moved}))).text, "2");
+    EXPECT_EQ(must(client->call_blocking(Command({"INCR", made}))).integer, 1);
     static const Script script("return redis.call('INCR', KEYS[1])");
-    EXPECT_EQ(client->run_blocking({.script = &script, .keys = {made}})->integer, 2);
+    EXPECT_EQ(must(client->run_blocking({.script = &script, .keys = {made}})).integer, 2);
     // Keys on both sides: nobody can answer, so it was tried again and given up.
     auto both = client->call_blocking(Command({"MGET", here, moved}));
     ASSERT_FALSE(both);
     EXPECT_EQ(both.error().kind, Kind::kNotSent);
     EXPECT_TRUE(both.error().message.contains("TRYAGAIN")) << both.error().message;
   });
-  EXPECT_EQ(client->call_blocking(Command({"MGET", here, moved, made}))->elements[2].text, "2");
+  EXPECT_EQ(must(client->call_blocking(Command({"MGET", here, moved, made}))).elements[2].text, "2");
 }
 
 TEST(ClusterFailover, TheNewPrimaryIsFoundAndAdmittedFirst) {
@@ -167,8 +167,8 @@ TEST(ClusterFailover, TheNewPrimaryIsFoundAndAdmittedFirst) {
   for (const auto& server : client->servers()) client->admit(server.run_id);
   EXPECT_TRUE(client->is_serving());
   std::string key = "{failover}n";
-  EXPECT_EQ(client->call_blocking(Command({"INCR", key}))->integer, 1);
-  EXPECT_EQ(client->call_blocking(Command({"WAIT", "1", "10000"}, slot_of(key)))->integer, 1);
+  EXPECT_EQ(must(client->call_blocking(Command({"INCR", key}))).integer, 1);
+  EXPECT_EQ(must(client->call_blocking(Command({"WAIT", "1", "10000"}, slot_of(key)))).integer, 1);
   std::string elsewhere = "a";
   while (cluster.primary_of(slot_of(elsewhere)) == cluster.primary_of(slot_of(key))) elsewhere += "a";
 
@@ -181,11 +181,11 @@ TEST(ClusterFailover, TheNewPrimaryIsFoundAndAdmittedFirst) {
   EXPECT_TRUE(eventually([&] { return client->call_blocking(Command({"SET", elsewhere, "v"})).has_value(); }));
   for (const auto& server : client->servers()) client->admit(server.run_id);
   EXPECT_TRUE(client->is_serving());
-  EXPECT_EQ(client->call_blocking(Command({"INCR", key}))->integer, 2);
+  EXPECT_EQ(must(client->call_blocking(Command({"INCR", key}))).integer, 2);
 
   cluster.restart(dead);  // as a replica
   EXPECT_TRUE(eventually([&] { return cluster.is_healthy(); }));
-  EXPECT_EQ(client->call_blocking(Command({"INCR", key}))->integer, 3);
+  EXPECT_EQ(must(client->call_blocking(Command({"INCR", key}))).integer, 3);
 }
 
 TEST(ClusterFailover, NoCallIsExecutedTwiceMeanwhile) {
