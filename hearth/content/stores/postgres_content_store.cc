@@ -29,9 +29,12 @@ constexpr char kInsertPost[] =
     "SELECT $1, $2, $3, $4, $5, $6, likes, version FROM counted ON CONFLICT (id) DO NOTHING";
 constexpr char kUpdatePost[] =
     "UPDATE posts SET author_id = $2, content = $3, image_url = $4, media_urls = $5, created_at = $6 WHERE id = $1";
-constexpr char kLockCounts[] =
-    "INSERT INTO post_counts AS counts (post_id, likes, version) SELECT DISTINCT id, 0, 0 FROM unnest($1) AS drafted (id) ORDER BY id "
-    "ON CONFLICT (post_id) DO UPDATE SET likes = counts.likes";
+// Rows that are not there first, then all, both by the bytes of their ids, as a flush does it: who does it otherwise could hold
+// a row that the other waits for.
+constexpr char kAddCounts[] =
+    "INSERT INTO post_counts (post_id, likes, version) SELECT DISTINCT id COLLATE \"C\" AS id, 0, 0 FROM unnest($1) AS drafted (id) "
+    "ORDER BY id ON CONFLICT DO NOTHING";
+constexpr char kLockCounts[] = "SELECT FROM post_counts WHERE post_id = ANY($1) ORDER BY post_id FOR UPDATE";
 
 // False: there is such a user, or such a username.
 bool insert(postgres::Connection& connection, const User& user, std::string_view username_key) {
@@ -107,14 +110,14 @@ Result<Change> put(postgres::Connection& connection, const Draft& draft, UtcMicr
   return user->change;
 }
 
-// All at once and by id, as a flush does: one after the other, two transactions could wait for each other.
 void lock_counts(postgres::Connection& connection, const std::vector<Draft>& drafts) {
   std::vector<std::string_view> ids;
   for (const Draft& draft : drafts) {
     const auto* post = std::get_if<PostDraft>(&draft);
     if (post && check(draft)) ids.push_back(post->id->view());
   }
-  if (!ids.empty()) connection.run(kLockCounts, ids);
+  connection.run(kAddCounts, ids);
+  connection.run(kLockCounts, ids);
 }
 
 // The answer to a request with a key: the first one again, or that of `insert`, which is remembered.

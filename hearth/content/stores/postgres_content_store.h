@@ -5,7 +5,7 @@
 // Likes: a new post takes its likes from post_counts, whose row it locks before it is inserted, and makes if need be. A
 // flush of likes locks that row too before it updates both tables. So whichever comes second sees what the first did.
 //
-// Locks are taken in this order: the idempotency key, rows of post_counts by id, users, posts. Two put_all() that write the
+// Locks are taken in this order: the idempotency key, rows of post_counts, users, posts. Two put_all() that write the
 // same users in different orders can still wait for each other; PostgreSQL ends one of them, and the driver runs it again.
 
 #include <optional>

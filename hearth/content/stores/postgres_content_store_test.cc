@@ -98,19 +98,29 @@ TEST_F(PostgresContentStoreTest, AFlushDuringTheCreationOfAPostWaitsAndSetsItsLi
   EXPECT_EQ(likes_and_version("p"), (std::pair<std::int64_t, std::int64_t>(7, 7)));
 }
 
-TEST_F(PostgresContentStoreTest, AnImportLocksPostsByIdAsAFlushDoes) {
+TEST_F(PostgresContentStoreTest, AnImportNeverHoldsARowThatAFlushWaitsForWhileItWaits) {
+  auto first = begin();
+  for (const char* post : {"Y", "Z", "a"}) flush(first, post, 1);  // by their bytes, Z comes before a
+  first.execute("COMMIT");
+  auto import = [this](const char* one, const char* another) {
+    return start([=, this] {
+      return run(content.store().put_all(
+          {PostDraft{.id = post_id(one), .author = user_id("ada")}, PostDraft{.id = post_id(another), .author = user_id("ada")}}));
+    });
+  };
   auto other = begin();
-  flush(other, "a", 1);
-  auto imported = start([this] {
-    return run(content.store().put_all(
-        {PostDraft{.id = post_id("z"), .author = user_id("ada")}, PostDraft{.id = post_id("a"), .author = user_id("ada")}}));
-  });
-  wait_for_waiting(1);
   other.execute("SET LOCAL lock_timeout = '200ms'");  // before the server would notice a deadlock
-  EXPECT_NO_THROW(flush(other, "z", 1));
+  other.execute("SELECT FROM post_counts WHERE post_id = 'Z' FOR UPDATE");
+  auto of_known = import("a", "Z");
+  wait_for_waiting(1);
+  EXPECT_NO_THROW(other.execute("SELECT FROM post_counts WHERE post_id = 'a' FOR UPDATE"));
+  other.execute("INSERT INTO post_counts VALUES ('new', 0, 0)");
+  auto of_new = import("Y", "new");
+  wait_for_waiting(2);
+  EXPECT_NO_THROW(other.execute("SELECT FROM post_counts WHERE post_id = 'Y' FOR UPDATE"));
   other.execute("COMMIT");
-  EXPECT_TRUE(imported.get());
-  EXPECT_EQ(likes_and_version("z").first, 1);
+  EXPECT_TRUE(of_known.get());
+  EXPECT_TRUE(of_new.get());
 }
 
 TEST_F(PostgresContentStoreTest, ASecondRequestWithAKeyWaitsForTheFirstOnAnotherNode) {
