@@ -9,6 +9,10 @@
 // the slot of its key; on Cluster the client follows MOVED, ASK and failovers, which is safe because a command that was
 // redirected was not executed. Whatever else fails is reported and never sent again: see Failure.
 //
+// A call waits up to a second (never longer than call_timeout) for a server that is just being connected to, and as long
+// for one that turns it away with TRYAGAIN, LOADING, CLUSTERDOWN and the like; from a server that could not be reached it
+// comes back at once. An answer may take call_timeout; then its connection is closed, and all calls on it fail.
+//
 // A server that says it is another process than before (its run_id) gets no commands until admit(run_id): whoever keeps
 // live state there looks first at what it came back with. Commands marked kBeforeAdmission go through all the same.
 //
@@ -135,7 +139,8 @@ class Client {
   ~Client();
 
   Task<Outcome<Reply>> call(Command command);
-  // In one go; commands for one slot are executed in the order given. Each succeeds or fails by itself.
+  // In one go; commands for one slot are executed in the order given. Each succeeds or fails by itself: one that was
+  // turned away while those behind it were executed is not sent again (kNotSent).
   Task<std::vector<Outcome<Reply>>> call_all(std::vector<Command> commands);
   Task<Outcome<Reply>> run(ScriptCall call);
   Task<std::vector<Outcome<Reply>>> run_all(std::vector<ScriptCall> calls);
@@ -145,13 +150,16 @@ class Client {
   std::vector<Outcome<Reply>> call_all_blocking(std::vector<Command> commands);
   Outcome<Reply> run_blocking(ScriptCall call);
 
-  bool is_cluster() const;
+  bool is_cluster() const;  // of a URL with one host: known once it is connected
   // Whether every slot has a primary that is connected, and admitted.
   bool is_connected() const;
   bool is_serving() const;
   std::vector<ServerInfo> servers() const;
+  // Holds over new connections to that process, until it is found to be no primary any more. Without a connection to it
+  // now this does nothing: it may have changed since it was looked at.
   void admit(std::string_view run_id);
-  // Called on the client's thread when a server was lost, or connected to; for waking, not for work. Set before use.
+  // Called on the client's thread when a server was lost, or connected to; for waking, not for work. Set before use;
+  // what it captures outlives stop(), during which it is not called.
   void on_change(std::function<void()> listener);
 
   struct Stats {

@@ -311,8 +311,8 @@ TEST(Client, StopEndsWhatWaitsForAConnection) {
 
 TEST(Admission, AnotherProcessGetsOnlyWhatIsMarked) {
   RedisServer server;
-  auto client = connected({.url = server.url(), .needs_admission = true});
   std::atomic<int> changes = 0;
+  auto client = connected({.url = server.url(), .needs_admission = true});
   client->on_change([&] { ++changes; });
   EXPECT_FALSE(client->is_serving());
   EXPECT_EQ(client->call_blocking(Command({"INCR", "n"})).error().kind, Kind::kNotSent);

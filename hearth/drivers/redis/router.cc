@@ -80,6 +80,7 @@ void Router::start() {
 
 void Router::stop() {
   is_stopping_ = true;
+  on_change({});
   if (discovery_) discovery_->close("stopped");
   auto close_all = [](Server& server) {
     for (auto& connection : server.connections) {
