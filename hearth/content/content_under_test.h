@@ -83,7 +83,7 @@ class ContentUnderTest {
   virtual Result<void> for_each(UseUser use_user, UsePost use_post) = 0;
   // Stops all nodes and starts them again on the same data.
   virtual void restart() = 0;
-  // Makes posts.likes these.
+  // Makes posts.likes these, as one step of what keeps them.
   virtual void project(const std::map<std::string, std::uint32_t>& likes) = 0;
   // How many rows a table has. REQUIRES: a literal.
   virtual std::int64_t count(const char* select_count) = 0;

@@ -12,8 +12,11 @@
 // it has T: it is not on the page. A dirty one can be anywhere, so the dirty posts with T or more are added, most liked
 // first, until `limit` of them are known here (posts may be liked that are not). Because dirty is asked first, a post
 // that is clean is so in the walk's snapshot too; what changes after the question is as if it came after the page.
+// Where the answer looks at live state itself, a post may stop being dirty after the snapshot: if SQL learned of changes
+// meanwhile, the walk is repeated.
 //
 // Where it can miss a post that belongs on the page:
+//  - SQL learned of changes during each of kRankReadsMax walks;
 //  - more than kRankWalkMax posts were walked, because nearly all of the most liked ones are dirty;
 //  - more than kRankDirtyMax dirty posts have T or more, hardly any of which is known here; or dirty posts beyond
 //    kRankDirtyFirst tie with the page's last.
@@ -40,7 +43,7 @@ inline constexpr std::size_t kRankDirtyFirst = 1'000;      // dirty posts asked 
 inline constexpr std::size_t kRankDirtyMax = 64'000;       // and at most
 inline constexpr std::size_t kRankUnprojectedMax = 1'000;  // newest posts whose likes were never projected
 inline constexpr std::size_t kRankHotNewestMax = 1'000;    // newest posts that can be hot without being among the most liked
-inline constexpr std::size_t kRankReadsMax = 3;            // tries to read while the projection does not move
+inline constexpr std::size_t kRankReadsMax = 3;            // tries to walk while SQL learns of no changes
 
 enum class RankOrder : std::uint8_t {
   kLikes,  // by likes
@@ -54,9 +57,11 @@ class DirtyPosts {
   virtual bool is_dirty(std::string_view post) const = 0;
   // Those with at least `likes` likes now, most first, at most `limit`.
   virtual std::vector<std::string> above(std::uint32_t likes, std::size_t limit) const = 0;
+  // Whether it stays as it was when it was asked for. Otherwise a post stops being dirty when SQL has its change.
+  virtual bool is_frozen() const { return false; }
 };
-// Every post whose change could be seen when it was asked, and was not in SQL at that moment, is dirty in the answer. It may
-// look at live state itself, and then a post stops being dirty when SQL has its change. Shared with the database's thread.
+// Every post whose change could be seen when it was asked, and was not in SQL at that moment, is dirty in the answer.
+// Shared with the database's thread.
 using ReadDirty = std::function<Task<Result<std::shared_ptr<const DirtyPosts>>>()>;
 
 class RankCandidates {

@@ -116,6 +116,20 @@ TEST_P(RankConformance, HotPrefersTheYoungerOfTwoAndTheLikedOfTwoYoungOnes) {
   EXPECT_EQ(rank(RankOrder::kHot, 10), (std::vector<std::string>{"young_and_liked", "young", "ahead", "old", "new"}));
 }
 
+TEST_P(RankConformance, TheWalkIsRepeatedWhenSqlLearnedOfChangesMeanwhile) {
+  add_user("ada");
+  for (const char* id : {"a", "b", "c"}) add_post(id);
+  content->project({{"a", 2}, {"b", 1}, {"c", 0}});
+  live->likes = {{"a", 2}, {"b", 1}, {"c", 9}};
+  live->dirty = {"c"};
+  // SQL gets c's likes, and c stops being dirty, just after the first walk took its snapshot.
+  live->when_first_looked_at = [&] {
+    content->project({{"c", 9}});
+    live->dirty.clear();
+  };
+  EXPECT_EQ(rank(RankOrder::kLikes, 1), std::vector<std::string>{"c"});
+}
+
 TEST_P(RankConformance, APostThatStopsBeingDirtyWhenAskedIsCleanInSql) {
   add_user("ada");
   for (const char* id : {"a", "b", "c"}) add_post(id);

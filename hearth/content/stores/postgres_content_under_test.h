@@ -44,9 +44,13 @@ class PostgresContentUnderTest final : public ContentUnderTest {
       posts.push_back(post);
       counts.push_back(count);
     }
-    auto written = database().write_blocking([&](postgres::Connection& connection) -> Result<void> {
+    // The other node's connections, for tests that do this while this node is in the middle of a read.
+    auto written = database(1).write_blocking([&](postgres::Connection& connection) -> Result<void> {
       connection.run("UPDATE posts SET likes = counted.likes FROM unnest($1, $2) AS counted (id, likes) WHERE posts.id = counted.id", posts,
                      counts);
+      connection.run(
+          "INSERT INTO outbox_cursors AS cursors (consumer, partition, position_major) VALUES ('ledger', -1, 1) "
+          "ON CONFLICT (consumer, partition) DO UPDATE SET position_major = cursors.position_major + 1");
       return {};
     });
     ASSERT_TRUE(written);

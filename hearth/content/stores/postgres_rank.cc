@@ -6,6 +6,7 @@
 #include <functional>
 #include <string>
 #include <string_view>
+#include <utility>
 
 #include "hearth/base/assert.h"
 #include "hearth/base/hash.h"
@@ -21,6 +22,7 @@ constexpr char kWalkOn[] =
     "ORDER BY likes DESC, created_at DESC, id DESC LIMIT 500";
 constexpr char kNewest[] = "SELECT id FROM posts ORDER BY created_at DESC, id DESC LIMIT 1000";
 static_assert(kRankHotNewestMax == 1'000);
+constexpr char kFlushed[] = "SELECT position_major, position_minor FROM outbox_cursors WHERE consumer = 'ledger' AND partition = -1";
 constexpr char kKnown[] = "SELECT id FROM posts WHERE id = ANY($1)";
 constexpr char kPosts[] = HEARTH_POSTGRES_SELECT_POST "WHERE p.id = ANY($1)";
 
@@ -68,7 +70,20 @@ void collect_newest(postgres::Connection& connection, IdSet& collected) {
   while (rows.next()) collected.emplace(rows.text(0));
 }
 
-std::vector<Post> read_candidates(postgres::Connection& connection, const DirtyPosts& dirty, RankOrder order, std::size_t limit) {
+using JournalPlace = std::pair<std::int64_t, std::int64_t>;
+
+JournalPlace flushed(postgres::Connection& connection) {
+  auto rows = connection.query(kFlushed);
+  return rows.next() ? JournalPlace(rows.integer(0), rows.integer(1)) : JournalPlace();
+}
+
+struct Candidates {
+  std::vector<Post> posts = {};
+  JournalPlace flushed = {};
+};
+
+Candidates read_candidates(postgres::Connection& connection, const DirtyPosts& dirty, RankOrder order, std::size_t limit) {
+  Candidates candidates{.flushed = flushed(connection)};
   IdSet collected;
   Walk walked = walk(connection, dirty, limit, collected);
   if (!walked.is_exhausted) {
@@ -76,10 +91,9 @@ std::vector<Post> read_candidates(postgres::Connection& connection, const DirtyP
     if (order == RankOrder::kHot) collect_newest(connection, collected);
   }
   auto rows = connection.query(kPosts, std::vector<std::string_view>(collected.begin(), collected.end()));
-  std::vector<Post> posts;
-  posts.reserve(collected.size());
-  while (rows.next()) posts.push_back(post_in(rows));
-  return posts;
+  candidates.posts.reserve(collected.size());
+  while (rows.next()) candidates.posts.push_back(post_in(rows));
+  return candidates;
 }
 
 }  // namespace
@@ -88,9 +102,16 @@ Task<Result<std::vector<Post>>> PostgresRank::collect(RankOrder order, std::size
   HEARTH_ASSERT(limit >= 1 && limit <= kRankPostsMax);
   auto dirty = co_await read_dirty_();
   if (!dirty) co_return std::unexpected(dirty.error());
-  co_return co_await database_.read([dirty = *dirty, order, limit](postgres::Connection& connection) -> Result<std::vector<Post>> {
-    return read_candidates(connection, *dirty, order, limit);
-  });
+  for (std::size_t reads = 1;; ++reads) {
+    auto candidates = co_await database_.read([dirty = *dirty, order, limit](postgres::Connection& connection) -> Result<Candidates> {
+      return read_candidates(connection, *dirty, order, limit);
+    });
+    if (!candidates) co_return std::unexpected(candidates.error());
+    if ((*dirty)->is_frozen() || reads == kRankReadsMax) co_return std::move(candidates->posts);
+    auto now = co_await database_.read([](postgres::Connection& connection) -> Result<JournalPlace> { return flushed(connection); });
+    if (!now) co_return std::unexpected(now.error());
+    if (*now == candidates->flushed) co_return std::move(candidates->posts);
+  }
 }
 
 }  // namespace hearth::content

@@ -1,7 +1,8 @@
 #pragma once
 
-// The candidates of the rank (see rank.h) from PostgreSQL, all from one snapshot, taken after the dirty posts were asked for.
-// A flush writes posts.likes with its other tables, and a new post is created with its likes: no post is behind the ledger.
+// The candidates of the rank (see rank.h) from PostgreSQL. A flush writes posts.likes with its other tables, and a new post is
+// created with its likes: no post is behind the ledger. Whether SQL learned of changes is seen by the ledger's place in the
+// journal; without a journal the dirty posts are frozen.
 //
 // Thread-safe.
 

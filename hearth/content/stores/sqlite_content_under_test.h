@@ -12,6 +12,7 @@
 
 #include "hearth/content/content_under_test.h"
 #include "hearth/content/stores/content_database.h"
+#include "hearth/content/stores/outbox_cursor.h"
 #include "hearth/content/stores/sqlite_content_export.h"
 #include "hearth/content/stores/sqlite_content_pages.h"
 #include "hearth/content/stores/sqlite_content_store.h"
@@ -43,6 +44,9 @@ class SqliteContentUnderTest final : public ContentUnderTest {
     auto written = database_->write_blocking([&](sqlite::Connection& connection) -> Result<void> {
       auto& update = connection.statement("UPDATE posts SET likes = ?2, likes_version = 1 WHERE id = ?1");
       for (const auto& [id, count] : likes) update.run(id, count);
+      auto cursor = read_cursor(connection, kContentConsumer);
+      ++cursor.steps;
+      write_cursor(connection, kContentConsumer, cursor);
       return {};
     });
     ASSERT_TRUE(written);

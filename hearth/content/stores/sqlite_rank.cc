@@ -106,10 +106,11 @@ Task<Result<std::vector<Post>>> SqliteRank::collect(RankOrder order, std::size_t
       return read_candidates(connection, *dirty, order, limit);
     });
     if (!candidates) co_return std::unexpected(candidates.error());
+    if ((*dirty)->is_frozen() || reads == kRankReadsMax) co_return std::move(candidates->posts);
     auto steps = co_await database_.read(
         [](sqlite::Connection& connection) -> Result<std::uint64_t> { return read_cursor(connection, kContentConsumer).steps; });
     if (!steps) co_return std::unexpected(steps.error());
-    if (*steps == candidates->projection_steps || reads == kRankReadsMax) co_return std::move(candidates->posts);
+    if (*steps == candidates->projection_steps) co_return std::move(candidates->posts);
   }
 }
 

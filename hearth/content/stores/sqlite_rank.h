@@ -5,9 +5,7 @@
 // The projection (LikeProjection) is behind the ledger, and a new post is not projected at all at first: those are candidates
 // too. More than kRankUnprojectedMax that were liked before they were created may be missed.
 //
-// Where dirty posts are looked up in live state while the walk goes on, one that stops being dirty meanwhile was projected
-// after the walk's snapshot: the projection's steps are compared before and after, and the walk is repeated, at most
-// kRankReadsMax times.
+// Whether SQL learned of changes is seen by the number of the projection's steps.
 //
 // Thread-safe.
 
