@@ -61,6 +61,7 @@ class TailDirtyPosts final : public content::DirtyPosts {
     }
     return found;
   }
+  bool is_frozen() const override { return true; }
 
  private:
   std::vector<likes::RedisTail::ChangedPost> posts_;  // most likes first
