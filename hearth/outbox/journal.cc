@@ -78,6 +78,7 @@ constexpr char kReadEntries[] = "SELECT sequence, events, checksum FROM journal 
 constexpr char kReadSizes[] = "SELECT sequence, length(events) FROM journal ORDER BY sequence";
 constexpr char kReadOne[] = "SELECT events FROM journal WHERE sequence = ?1";
 constexpr char kReadRecords[] = "SELECT records FROM idempotency_records WHERE at > ?1 ORDER BY sequence";
+constexpr char kReadIdentity[] = "SELECT id FROM identity";
 constexpr char kNewestRecords[] = "SELECT max(sequence) FROM idempotency_records";
 
 // Of a row: also of its number.
@@ -125,6 +126,7 @@ class Journal::Impl {
   void trim(Sequence up_to);
   void prune(UtcMicros before);
 
+  std::string id_;                    // after load()
   std::atomic<Sequence> settled_{0};  // the newest batch whose fate is known: durable or lost
   std::atomic<Sequence> durable_{0};
   std::atomic<bool> accepting_{false};
@@ -246,6 +248,10 @@ Result<void> Journal::Impl::load() {
       },
       this);
   return sqlite::Connection::guard([&] {
+    auto& identity = writer_.statement(kReadIdentity).query();
+    identity.next();
+    id_ = identity.string(0);
+    identity.reset();
     auto& sizes = writer_.statement(kReadSizes).query();
     while (sizes.next()) {
       std::uint64_t bytes = static_cast<std::uint64_t>(sizes.integer(1)) + kEntryOverhead;
@@ -332,6 +338,9 @@ Task<Result<void>> Journal::durable(Sequence sequence) {
 
 Sequence Journal::durable_mark() const {
   return impl_->durable_.load(std::memory_order_acquire);
+}
+const std::string& Journal::id() const {
+  return impl_->id_;
 }
 bool Journal::is_accepting() const {
   return impl_->accepting_.load();

@@ -83,6 +83,9 @@ class Journal {
   // io_contexts runs any more, and all of them still exist.
   void abandon_waiters();
 
+  // Random, made with the file, and kept in it.
+  const std::string& id() const;
+
   // Adds to the open batch and returns its number. Never blocks on the disk. kUnavailable: nothing was added.
   // `record`, when given, is kept with the batch and comes back from idempotency_records() after a restart.
   Result<Sequence> append(std::string_view events, const IdempotencyRecord* record = nullptr);

@@ -105,6 +105,18 @@ class JournalTest : public testing::Test {
 
 // --- order and durability ---
 
+TEST_F(JournalTest, KeepsItsIdAndNoOtherHasIt) {
+  restart();
+  auto id = journal->id();
+  EXPECT_EQ(id.size(), 32u);
+  restart();
+  EXPECT_EQ(journal->id(), id);
+  stop();
+  std::filesystem::remove(folder.path() / "journal.db");
+  restart();
+  EXPECT_NE(journal->id(), id);
+}
+
 TEST_F(JournalTest, EntriesComeBackInOrderAlsoAfterARestart) {
   restart();
   EXPECT_EQ(commit("a"), 1u);

@@ -39,6 +39,8 @@ class PartitionLeases {
   virtual Result<HeldPartition> seize(const std::string& owner, Partition partition) = 0;
   // Takes `partition` if nobody else's lease on it lasts. kConflict: someone's does; the message names the owner.
   virtual Result<HeldPartition> claim(const std::string& owner, Partition partition) = 0;
+  // Whoever has it, or had it last and did not give it back; empty if nobody did.
+  virtual Result<std::string> last_owner(Partition partition) = 0;
   // Gives back all that `owner` holds, and its place among the living.
   virtual Result<void> release(const std::string& owner) = 0;
 };

@@ -36,6 +36,7 @@ constexpr std::string_view kLockOne =
     "SELECT owner, owner IS NOT NULL AND owner <> $1 AND lease_until > now() FROM outbox_cursors WHERE consumer = 'ledger' AND partition = "
     "$2 "
     "FOR UPDATE";
+constexpr std::string_view kOwner = "SELECT owner FROM outbox_cursors WHERE consumer = 'ledger' AND partition = $1";
 constexpr std::string_view kGiveBackAll =
     "UPDATE outbox_cursors SET owner = NULL, lease_until = NULL WHERE consumer = 'ledger' AND owner = $1";
 constexpr std::string_view kDie = "DELETE FROM nodes WHERE node = $1";
@@ -117,6 +118,13 @@ Result<HeldPartition> PostgresPartitionLeases::claim(const std::string& owner, P
       return fail(ErrorCode::kConflict, "partition " + std::to_string(partition) + " of the outbox is held by " + row.string(0));
     }
     return take(connection, owner, {partition}).front();
+  });
+}
+
+Result<std::string> PostgresPartitionLeases::last_owner(Partition partition) {
+  return database_.read_blocking([&](Connection& connection) -> Result<std::string> {
+    auto row = connection.query(kOwner, partition);
+    return row.next() ? row.string(0) : std::string();
   });
 }
 

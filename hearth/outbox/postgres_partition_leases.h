@@ -20,6 +20,7 @@ class PostgresPartitionLeases final : public PartitionLeases {
   Result<std::vector<HeldPartition>> balance(const std::string& owner, Partition count) override;
   Result<HeldPartition> seize(const std::string& owner, Partition partition) override;
   Result<HeldPartition> claim(const std::string& owner, Partition partition) override;
+  Result<std::string> last_owner(Partition partition) override;
   Result<void> release(const std::string& owner) override;
 
  private:

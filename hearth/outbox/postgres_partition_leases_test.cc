@@ -112,6 +112,15 @@ TEST_F(PostgresPartitionLeasesTest, AClaimOfWhatAnotherHoldsIsRefusedAndNamesIt)
   EXPECT_EQ(balance("ada", 1), (Partitions{0})) << "the journal is nobody's share";
 }
 
+TEST_F(PostgresPartitionLeasesTest, TheLastOwnerIsKnownUntilItGivesThePartitionBack) {
+  EXPECT_EQ(leases_.last_owner(kJournalPartition).value(), "");
+  ASSERT_TRUE(leases_.claim("ada", kJournalPartition));
+  silence("ada");
+  EXPECT_EQ(leases_.last_owner(kJournalPartition).value(), "ada");
+  ASSERT_TRUE(leases_.release("ada"));
+  EXPECT_EQ(leases_.last_owner(kJournalPartition).value(), "");
+}
+
 TEST_F(PostgresPartitionLeasesTest, ManyNodesAtOnceNeverHoldTheSamePartition) {
   constexpr Partition kCount = 8;
   constexpr int kNodes = 4;
