@@ -17,12 +17,22 @@ constexpr char kPrune[] =
     "DELETE FROM idempotency_keys WHERE scope IN (SELECT scope FROM idempotency_keys WHERE created_at <= $1 ORDER BY created_at LIMIT 20 "
     "FOR UPDATE SKIP LOCKED)";
 
+// Keys are hashes, of any bytes; the columns are text.
+std::string hex(std::string_view bytes) {
+  constexpr char kDigits[] = "0123456789abcdef";
+  std::string text;
+  text.reserve(2 * bytes.size());
+  for (unsigned char byte : bytes) text += {kDigits[byte >> 4], kDigits[byte & 15]};
+  return text;
+}
+
 }  // namespace
 
 Result<std::optional<Result<Post>>> claim(postgres::Connection& connection, const IdempotencyKey& key, UtcMicros now) {
-  auto rows = connection.query(kClaim, key.scope, key.request, now, now - kIdempotencyKept);
+  auto rows = connection.query(kClaim, hex(key.scope), hex(key.request), now, now - kIdempotencyKept);
   rows.first();
-  if (rows.text(0) != key.request) return fail(ErrorCode::kIdempotencyKeyReused, "this Idempotency-Key came with another request before");
+  if (rows.text(0) != hex(key.request))
+    return fail(ErrorCode::kIdempotencyKeyReused, "this Idempotency-Key came with another request before");
   if (rows.is_null(1)) return std::nullopt;
   auto answer = decode_answer(rows.string(1));
   if (!answer) return std::unexpected(answer.error());
@@ -30,7 +40,7 @@ Result<std::optional<Result<Post>>> claim(postgres::Connection& connection, cons
 }
 
 void remember(postgres::Connection& connection, const IdempotencyKey& key, const Result<Post>& answer, UtcMicros now) {
-  connection.run(kRemember, key.scope, encode_answer(answer));
+  connection.run(kRemember, hex(key.scope), encode_answer(answer));
   connection.run(kPrune, now - kIdempotencyKept);
 }
 
