@@ -10,6 +10,7 @@
 #include <string>
 #include <vector>
 
+#include "hearth/drivers/postgres/test_server.h"
 #include "hearth/drivers/sqlite/temporary_folder.h"
 #include "tests/support/api_script.h"
 #include "tests/support/child_process.h"
@@ -68,13 +69,19 @@ std::vector<std::string> key_environment() {
 
 struct Configuration {
   std::string name;
-  std::vector<std::string> flags;
+  std::vector<std::string> flags = {};
   std::vector<std::string> environment = {};
+  bool has_postgres = false;
 };
 
 std::vector<Configuration> configurations(const std::string& name) {
-  if (name == "open") return {{"commit", {}}, {"relaxed", {"--durability=relaxed", "--flush.interval_ms=10"}}};
-  if (name == "known-posts") return {{"known_posts", {"--likes.require_post"}}};
+  if (name == "open") {
+    return {{"commit", {}}, {"relaxed", {"--durability=relaxed", "--flush.interval_ms=10"}}, {.name = "postgres", .has_postgres = true}};
+  }
+  if (name == "known-posts") {
+    return {{"known_posts", {"--likes.require_post"}},
+            {.name = "known_posts_on_postgres", .flags = {"--likes.require_post"}, .has_postgres = true}};
+  }
   if (name == "keys") return {{"keys", {"--cors.origins=https://app.example"}, key_environment()}};
   if (name == "closed") return {{"closed", {"--auth.public_reads=false"}, key_environment()}};
   throw std::runtime_error("there is no configuration " + name);
@@ -99,13 +106,20 @@ void PrintTo(const ApiCase& one, std::ostream* out) {
   *out << one.path.filename().string() << " on " << one.configuration.name;
 }
 
+std::string fresh_database() {
+  static postgres::PostgresServer server;
+  return server.create_database("api");
+}
+
 class Api : public testing::TestWithParam<ApiCase> {};
 
 TEST_P(Api, AnswersAsWritten) {
   auto script = ApiScript::read(GetParam().path);
   sqlite::TemporaryFolder folder;
-  ServerProcess server(
-      {.data = folder.path() / "data", .flags = GetParam().configuration.flags, .environment = GetParam().configuration.environment});
+  ServerOptions options{
+      .data = folder.path() / "data", .flags = GetParam().configuration.flags, .environment = GetParam().configuration.environment};
+  if (GetParam().configuration.has_postgres) options.environment.push_back("DATABASE_URL=" + fresh_database());
+  ServerProcess server(std::move(options));
   HttpClient http(server.port());
   auto variables = credentials();
   for (const auto& step : script.steps) {

@@ -8,6 +8,8 @@
 #include <utility>
 
 #include "hearth/app/settings.h"
+#include "hearth/drivers/postgres/connection.h"
+#include "hearth/drivers/redis/url.h"
 
 namespace hearth::app {
 namespace {
@@ -247,9 +249,18 @@ void settle_live_store(Config& config, Problems& problems) {
   config.redis.keys = RedisKeys::kTagged;
 }
 
+void check_urls(const Config& config, Problems& problems) {
+  if (config.redis.url) {
+    if (auto url = redis::parse_url(*config.redis.url); !url) problems.push_back("redis.url: " + url.error().message);
+  }
+  if (config.database.url) {
+    if (auto checked = postgres::Connection::check_url(*config.database.url); !checked)
+      problems.push_back("database.url: " + checked.error().message);
+  }
+}
+
 void check_rules(const Config& config, Problems& problems) {
-  if (config.database.url && !config.database.url->starts_with("postgres://") && !config.database.url->starts_with("postgresql://"))
-    problems.emplace_back("database.url: must begin with postgres://");
+  check_urls(config, problems);
   if (!config.listen.is_loopback() && !config.auth.is_configured()) {
     problems.push_back("listen: " + config.listen.host +
                        " can be reached by others, and no key is configured; set HEARTH_SERVICE_KEY (auth.service_key), HEARTH_JWT_SECRET "

@@ -18,6 +18,7 @@
 
 #include "hearth/base/log.h"
 #include "hearth/base/result.h"
+#include "hearth/likes/ledger_names.h"
 #include "hearth/outbox/journal.h"
 
 namespace CLI {
@@ -89,19 +90,7 @@ struct Config {
     std::optional<std::string> url;  // none: SQLite
     int connections = 8;
   } database;
-  // An adopted database's own names; as they are written here, capitals and all.
-  struct Ledger {
-    std::string ratings_table = "post_ratings";
-    std::string ratings_post_column = "post_id";
-    std::string ratings_session_column = "session_id";
-    std::string ratings_created_column = "created_at";
-    std::string posts_table = "posts";
-    std::string posts_id_column = "id";
-    std::string posts_likes_column = "likes";
-    std::string comments_table = "comments";
-    std::string comments_id_column = "id";
-    std::string comments_post_column = "post_id";
-  } ledger;
+  likes::LedgerNames ledger;
   struct Reconcile {
     std::string cron = "0 */6 * * *";
     std::uint64_t drift_threshold = 5;

@@ -1,5 +1,7 @@
 #include "hearth/app/memory_live.h"
 
+#include <unistd.h>
+
 #include <algorithm>
 #include <boost/asio/steady_timer.hpp>
 #include <boost/asio/this_coro.hpp>
@@ -17,6 +19,7 @@ constexpr auto kFlushPoll = 2ms;
 constexpr int kFlushRest = 4;  // times as long as the flush took
 constexpr auto kHousekeepingPeriod = 100ms;
 constexpr auto kPrunePeriod = 60s;
+constexpr auto kLeaseRenewal = outbox::kLeaseDuration / 4;
 
 // Dirty posts as memory has them at every moment.
 class LiveDirtyPosts final : public content::DirtyPosts {
@@ -29,6 +32,14 @@ class LiveDirtyPosts final : public content::DirtyPosts {
   const likes::MemoryLikeStore& store_;
 };
 
+// Of a lease: the journal, and where it is, so that the copy of a folder is another owner.
+std::string owner_name(const std::string& journal_id, const std::filesystem::path& folder) {
+  char host[256] = {};
+  gethostname(host, sizeof host - 1);
+  std::error_code error;
+  return journal_id + "@" + host + ":" + std::filesystem::absolute(folder, error).string();
+}
+
 Task<Result<std::shared_ptr<const content::DirtyPosts>>> at_once(std::shared_ptr<const content::DirtyPosts> dirty) {
   co_return dirty;
 }
@@ -40,41 +51,79 @@ Result<std::unique_ptr<MemoryLive>> MemoryLive::open(const std::filesystem::path
   auto journal = outbox::Journal::open(
       {.path = folder / "journal.db", .vfs = vfs, .durability = config.durability, .outbox_bytes_max = config.outbox.bytes_max});
   if (!journal) return std::unexpected(journal.error());
-  return std::unique_ptr<MemoryLive>(new MemoryLive(*std::move(journal), config, clock, sql));
+  auto owner = owner_name((*journal)->id(), folder);
+  return std::unique_ptr<MemoryLive>(new MemoryLive(*std::move(journal), std::move(owner), config, clock, sql));
 }
 
-MemoryLive::MemoryLive(std::unique_ptr<outbox::Journal> journal, const Config& config, const Clock& clock, Sql& sql)
+MemoryLive::MemoryLive(std::unique_ptr<outbox::Journal> journal, std::string owner, const Config& config, const Clock& clock, Sql& sql)
     : clock_(clock),
       sql_(sql),
       outbox_bytes_max_(config.outbox.bytes_max),
       journal_(std::move(journal)),
+      owner_(std::move(owner)),
+      leases_(sql.shared_leases()),
       flusher_(*journal_, sql.ledger()),
       store_(*journal_, sql.ledger(), clock,
              {.memory_limit = config.live.memory_limit, .idempotency_bytes_max = config.idempotency.bytes_max}),
       posts_(store_),
-      flush_task_({.name = "flusher", .period = config.flush.interval}, [this] { return flush_when_due(); }),
+      flush_task_({.name = "flusher", .period = std::min<std::chrono::milliseconds>(config.flush.interval, kLeaseRenewal)},
+                  [this] { return flush_step(); }),
       projection_task_({.name = "projection", .period = config.flush.interval}, [this] { return project(); }),
       housekeeping_task_({.name = "likes", .period = kHousekeepingPeriod}, [this] { return keep_house(); }),
-      projection_(sql.projection(*journal_, ledger_counts(), [this] { projection_task_.wake(); })) {}
+      projection_(sql.projection(
+          *journal_, [this]() -> Result<outbox::Sequence> { return flusher_.flushed(); }, [this] { projection_task_.wake(); })) {}
 
 MemoryLive::~MemoryLive() {
   stop();
 }
 
-content::LedgerCounts MemoryLive::ledger_counts() {
-  return {.cursor = [this]() -> Result<outbox::Sequence> { return flusher_.flushed(); },
-          .counts = [this](std::vector<std::string> posts) -> Result<std::vector<content::PostCount>> {
-            auto heads = sql_.ledger().heads_blocking(posts);
-            if (!heads) return std::unexpected(heads.error());
-            std::vector<content::PostCount> counts;
-            counts.reserve(heads->size());
-            for (auto& head : *heads) counts.push_back({std::move(head.post), head.likes, head.version});
-            return counts;
-          }};
+// --- the lease ---
+
+Result<void> MemoryLive::claim_journal_partition() {
+  auto last_owner = leases_->last_owner(outbox::kJournalPartition);
+  if (!last_owner) return std::unexpected(last_owner.error());
+  if (auto followed = check_followed(*last_owner); !followed) return followed;
+  return renew_lease();
 }
+
+// The ledger's cursor belongs to the journal whose entry it names. Ours may have lost that entry in a power cut (durability
+// relaxed), but then we are the last owner.
+Result<void> MemoryLive::check_followed(const std::string& last_owner) {
+  auto cursor = sql_.ledger().cursor(outbox::kJournalPartition);
+  if (!cursor) return std::unexpected(cursor.error());
+  if (cursor->position == outbox::Position{} || last_owner == owner_) return {};
+  auto checksum = journal_->checksum_at(cursor->position.major);
+  if (!checksum) return std::unexpected(checksum.error());
+  auto entries = journal_->read(0, 1);
+  if (!entries) return std::unexpected(entries.error());
+  if (*checksum == cursor->checksum || entries->empty()) return {};
+  return fail(ErrorCode::kConflict,
+              "the database has followed another journal, and this data folder's still holds likes that may not be in it; start from the "
+              "folder that it has followed" +
+                  (last_owner.empty() ? "" : " (" + last_owner + ")") + ", or move journal.db away and lose what only it holds");
+}
+
+// Claiming what we hold renews it, under another fence.
+Result<void> MemoryLive::renew_lease() {
+  auto held = leases_->claim(owner_, outbox::kJournalPartition);
+  if (held) {
+    flusher_.use(held->lease);
+    renewal_due_ = clock_.steady() + kLeaseRenewal;
+    return {};
+  }
+  if (held.error().code != ErrorCode::kConflict) return std::unexpected(held.error());
+  is_lease_lost_ = true;
+  return fail(ErrorCode::kConflict, "another Hearth has its likes in this database, and only one can keep them in memory: " +
+                                        held.error().message + "; stop it and wait for the end of its lease, or use Redis for both");
+}
+
+// --- into SQL ---
 
 // Everything that was answered before the last end is in the journal. Once the ledger has it all, any post can be loaded.
 Result<void> MemoryLive::start() {
+  if (leases_ != nullptr) {
+    if (auto claimed = claim_journal_partition(); !claimed) return claimed;
+  }
   auto flushed = flusher_.start();
   if (!flushed) return std::unexpected(flushed.error());
   auto projected = projection_ ? projection_->cursor() : *flushed;
@@ -116,6 +165,13 @@ void MemoryLive::stop() {
   if (!drained) log::warning("app", "SQL is behind; it follows at the next start", {{"error", drained.error().message}});
   journal_->abandon_waiters();
   store_.abandon_waiters();
+}
+
+Result<bool> MemoryLive::flush_step() {
+  if (leases_ != nullptr && !is_lease_lost_ && clock_.steady() >= renewal_due_) {
+    if (auto renewed = renew_lease(); !renewed) return std::unexpected(renewed.error());
+  }
+  return flush_when_due();
 }
 
 // A flush that took long is followed by a rest: what gathers meanwhile makes the next batch larger, and a row of a batch of
@@ -188,6 +244,7 @@ Task<Result<void>> MemoryLive::flush() {
 }
 
 Result<void> MemoryLive::is_ready() const {
+  if (is_lease_lost_) return fail(ErrorCode::kUnavailable, "another Hearth has taken the likes in the database");
   if (!journal_->is_accepting()) return fail(ErrorCode::kUnavailable, "the journal cannot be written");
   return {};
 }

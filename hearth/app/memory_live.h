@@ -1,6 +1,10 @@
 #pragma once
 
 // Live state in this process: the journal, likes in memory, and what follows the journal into SQL.
+//
+// Of a database that several could write to, one Hearth with one journal owns the likes: it holds the lease of the
+// journal's partition while it runs. Another one is refused at its start. A lease that was lost is not taken again: what
+// is flushed is refused by its fence, and the node is not ready.
 
 #include <atomic>
 #include <chrono>
@@ -40,9 +44,12 @@ class MemoryLive final : public Live {
   void add_metrics(Metrics& metrics) const override;
 
  private:
-  MemoryLive(std::unique_ptr<outbox::Journal> journal, const Config& config, const Clock& clock, Sql& sql);
-  content::LedgerCounts ledger_counts();
+  MemoryLive(std::unique_ptr<outbox::Journal> journal, std::string owner, const Config& config, const Clock& clock, Sql& sql);
+  Result<void> claim_journal_partition();
+  Result<void> check_followed(const std::string& last_owner);
+  Result<void> renew_lease();
   Result<void> drain();
+  Result<bool> flush_step();
   Result<bool> flush_when_due();
   Result<bool> project();
   Result<bool> keep_house();
@@ -52,6 +59,8 @@ class MemoryLive final : public Live {
   Sql& sql_;
   const std::uint64_t outbox_bytes_max_;
   std::unique_ptr<outbox::Journal> journal_;
+  const std::string owner_;                // of the lease, where one is needed
+  outbox::PartitionLeases* const leases_;  // null where nobody else can write to the ledger
   likes::LikeFlusher flusher_;
   likes::MemoryLikeStore store_;
   likes::MemoryLivePosts posts_;
@@ -60,6 +69,8 @@ class MemoryLive final : public Live {
   BackgroundTask housekeeping_task_;
   std::unique_ptr<content::LikeProjection> projection_;  // null where the ledger's transactions keep posts.likes
 
+  std::chrono::steady_clock::time_point renewal_due_{};
+  std::atomic<bool> is_lease_lost_{false};
   std::atomic<bool> is_flush_wanted_{false};
   std::chrono::steady_clock::time_point flush_rest_until_{};
   std::atomic<outbox::Sequence> projected_{0};

@@ -17,6 +17,7 @@
 #include "hearth/content/stores/like_projection.h"
 #include "hearth/likes/like_ledger.h"
 #include "hearth/outbox/journal.h"
+#include "hearth/outbox/partition_leases.h"
 
 namespace hearth::app {
 
@@ -29,12 +30,19 @@ class Sql {
   virtual content::ContentPages& pages() = 0;
   virtual std::unique_ptr<content::RankCandidates> rank(content::ReadDirty read_dirty) = 0;
 
-  // posts.likes, by which SQL orders posts, where the ledger's own transactions do not keep it. Null: they do.
-  // `wake` is called when posts were written, on any thread: there is work. `journal` outlives the projection.
-  virtual std::unique_ptr<content::LikeProjection> projection(outbox::Journal& journal, content::LedgerCounts counts,
+  // posts.likes, by which SQL orders posts, where the ledger's own transactions do not keep it.
+  // With a journal: what follows it, null if there is no need. `flushed` says how far the ledger has read it; `wake` is
+  // called, on any thread, when posts were written. Both outlive the projection.
+  virtual std::unique_ptr<content::LikeProjection> projection(outbox::Journal& journal, std::function<Result<outbox::Sequence>()> flushed,
                                                               std::function<void()> wake) = 0;
+  // Without one: project() once before serving, and on_flushed() after each write to the ledger. These block.
+  virtual Result<void> project() = 0;
+  virtual Result<void> on_flushed(std::vector<std::string> posts) = 0;
   // The ledger's count of the post was set other than by the outbox.
   virtual Task<Result<void>> on_repaired(std::string post) = 0;
+
+  // Which node reads which partition of the outbox, where other nodes use this database too. Null: no other can.
+  virtual outbox::PartitionLeases* shared_leases() = 0;
 
   // Writes all that SQL has (dataset/exporter.h). For a thread that may block; other processes may serve meanwhile.
   virtual Result<dataset::ExportReport> export_to(dataset::WriteBytes write) = 0;

@@ -23,18 +23,43 @@ SqliteSql::SqliteSql(std::filesystem::path folder, std::unique_ptr<likes::Sqlite
       ledger_(std::move(ledger)),
       content_(std::move(content)),
       pages_(*content_),
-      content_store_(*content_, clock, [this] {
-        if (on_posts_) on_posts_();
+      content_store_(*content_, clock,
+                     [this] {
+                       if (on_posts_) on_posts_();
+                     }),
+      projector_(*content_, ledger_counts()),
+      new_posts_task_({.name = "projection"}, [this]() -> Result<bool> {
+        if (auto projected = projector_.project({}); !projected) return std::unexpected(projected.error());
+        return false;
       }) {}
+
+content::ReadCounts SqliteSql::ledger_counts() {
+  return [this](std::vector<std::string> posts) -> Result<std::vector<content::PostCount>> {
+    auto heads = ledger_->heads_blocking(posts);
+    if (!heads) return std::unexpected(heads.error());
+    std::vector<content::PostCount> counts;
+    counts.reserve(heads->size());
+    for (auto& head : *heads) counts.push_back({std::move(head.post), head.likes, head.version});
+    return counts;
+  };
+}
 
 std::unique_ptr<content::RankCandidates> SqliteSql::rank(content::ReadDirty read_dirty) {
   return std::make_unique<content::SqliteRank>(*content_, std::move(read_dirty));
 }
 
-std::unique_ptr<content::LikeProjection> SqliteSql::projection(outbox::Journal& journal, content::LedgerCounts counts,
+std::unique_ptr<content::LikeProjection> SqliteSql::projection(outbox::Journal& journal, std::function<Result<outbox::Sequence>()> flushed,
                                                                std::function<void()> wake) {
   on_posts_ = std::move(wake);
-  return std::make_unique<content::LikeProjection>(*content_, journal, std::move(counts));
+  return std::make_unique<content::LikeProjection>(*content_, journal,
+                                                   content::LedgerCounts{.cursor = std::move(flushed), .counts = ledger_counts()});
+}
+
+Result<void> SqliteSql::project() {
+  if (auto projected = projector_.project_all(); !projected) return projected;
+  on_posts_ = [this] { new_posts_task_.wake(); };
+  new_posts_task_.start();
+  return {};
 }
 
 Task<Result<void>> SqliteSql::on_repaired(std::string post) {
@@ -52,6 +77,7 @@ Result<dataset::ExportReport> SqliteSql::export_to(dataset::WriteBytes write) {
 }
 
 void SqliteSql::stop() {
+  new_posts_task_.stop();
   ledger_->stop();
   content_->stop();
 }

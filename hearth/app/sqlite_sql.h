@@ -6,9 +6,13 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "hearth/app/sql.h"
+#include "hearth/base/background_task.h"
 #include "hearth/base/clock.h"
+#include "hearth/content/stores/like_projector.h"
 #include "hearth/content/stores/sqlite_content_pages.h"
 #include "hearth/content/stores/sqlite_content_store.h"
 #include "hearth/drivers/sqlite/database.h"
@@ -25,9 +29,12 @@ class SqliteSql final : public Sql {
   content::ContentStore& content() override { return content_store_; }
   content::ContentPages& pages() override { return pages_; }
   std::unique_ptr<content::RankCandidates> rank(content::ReadDirty read_dirty) override;
-  std::unique_ptr<content::LikeProjection> projection(outbox::Journal& journal, content::LedgerCounts counts,
+  std::unique_ptr<content::LikeProjection> projection(outbox::Journal& journal, std::function<Result<outbox::Sequence>()> flushed,
                                                       std::function<void()> wake) override;
+  Result<void> project() override;
+  Result<void> on_flushed(std::vector<std::string> posts) override { return projector_.project(std::move(posts)); }
   Task<Result<void>> on_repaired(std::string post) override;
+  outbox::PartitionLeases* shared_leases() override { return nullptr; }
   Result<dataset::ExportReport> export_to(dataset::WriteBytes write) override;
   Result<void> is_reachable() const override { return {}; }
   void stop() override;
@@ -36,12 +43,16 @@ class SqliteSql final : public Sql {
   SqliteSql(std::filesystem::path folder, std::unique_ptr<likes::SqliteLikeLedger> ledger, std::unique_ptr<sqlite::Database> content,
             const Clock& clock);
 
+  content::ReadCounts ledger_counts();
+
   const std::filesystem::path folder_;
   std::unique_ptr<likes::SqliteLikeLedger> ledger_;
   std::unique_ptr<sqlite::Database> content_;
   std::function<void()> on_posts_;  // set before requests are served
   content::SqliteContentPages pages_;
   content::SqliteContentStore content_store_;
+  content::LikeProjector projector_;
+  BackgroundTask new_posts_task_;
 };
 
 }  // namespace hearth::app

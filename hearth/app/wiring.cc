@@ -5,6 +5,7 @@
 #include "hearth/app/dataset/demo.h"
 #include "hearth/app/memory_live.h"
 #include "hearth/app/metrics.h"
+#include "hearth/app/postgres_sql.h"
 #include "hearth/app/sqlite_sql.h"
 #include "hearth/base/log.h"
 #include "hearth/base/run_to_end.h"
@@ -36,6 +37,7 @@ Result<std::unique_ptr<Base>> as(Result<std::unique_ptr<Derived>> derived) {
 }  // namespace
 
 Result<std::unique_ptr<Sql>> open_sql(const Config& config, const Clock& clock, const std::string& vfs) {
+  if (config.database.url) return as<Sql>(PostgresSql::open(config, clock));
   return as<Sql>(SqliteSql::open(config.data, clock, vfs));
 }
 

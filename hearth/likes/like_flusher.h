@@ -21,9 +21,10 @@ inline constexpr std::size_t kFlushBytesMax = 48u << 20;  // of journal entries 
 
 class LikeFlusher {
  public:
-  // `lease` is needed where the ledger keeps leases.
-  LikeFlusher(outbox::Journal& journal, LikeLedger& ledger, std::optional<outbox::Lease> lease = {})
-      : journal_(journal), ledger_(ledger), lease_(std::move(lease)) {}
+  LikeFlusher(outbox::Journal& journal, LikeLedger& ledger) : journal_(journal), ledger_(ledger) {}
+
+  // Needed where the ledger keeps leases. On the thread of run_once().
+  void use(outbox::Lease lease) { lease_ = std::move(lease); }
 
   // Reads where the ledger stands. Warns if the journal is not the one that the ledger has followed.
   Result<outbox::Sequence> start();
@@ -47,7 +48,7 @@ class LikeFlusher {
  private:
   outbox::Journal& journal_;
   LikeLedger& ledger_;
-  const std::optional<outbox::Lease> lease_;
+  std::optional<outbox::Lease> lease_;
   std::atomic<outbox::Sequence> flushed_{0};
   std::atomic<std::uint64_t> batches_{0};
   std::atomic<std::uint64_t> events_{0};

@@ -1,0 +1,73 @@
+#include "hearth/app/postgres_sql.h"
+
+#include <utility>
+
+#include "hearth/app/dataset/stores/postgres_rating_export.h"
+#include "hearth/content/stores/postgres_content_export.h"
+#include "hearth/content/stores/postgres_rank.h"
+#include "hearth/drivers/postgres/migrations.h"
+
+namespace hearth::app {
+namespace {
+
+Result<std::unique_ptr<postgres::Database>> connect(const Config& config) {
+  auto database = postgres::Database::open({.url = *config.database.url, .connections = config.database.connections});
+  if (!database) return std::unexpected(database.error());
+  if (auto reached = (*database)->ping_blocking(); !reached) {
+    return fail(ErrorCode::kUnavailable, "PostgreSQL cannot be reached; see database.url: " + reached.error().message);
+  }
+  return *std::move(database);
+}
+
+Result<int> apply_migrations(postgres::Database& database, const likes::LedgerNames& names) {
+  std::vector<std::string_view> adopted;
+  if (names.ratings_table != likes::LedgerNames{}.ratings_table) adopted.emplace_back("post_ratings");
+  return postgres::migrate(database, postgres::kMigrations, adopted);
+}
+
+}  // namespace
+
+Result<int> PostgresSql::migrate(const Config& config) {
+  auto database = connect(config);
+  if (!database) return std::unexpected(database.error());
+  return apply_migrations(**database, config.ledger);
+}
+
+Result<std::unique_ptr<PostgresSql>> PostgresSql::open(const Config& config, const Clock& clock) {
+  auto database = connect(config);
+  if (!database) return std::unexpected(database.error());
+  if (auto migrated = apply_migrations(**database, config.ledger); !migrated) return std::unexpected(migrated.error());
+  auto ledger = likes::PostgresLikeLedger::open(**database, config.ledger);
+  if (!ledger) return std::unexpected(ledger.error());
+  return std::unique_ptr<PostgresSql>(new PostgresSql(config, clock, *std::move(database), *std::move(ledger)));
+}
+
+PostgresSql::PostgresSql(const Config& config, const Clock& clock, std::unique_ptr<postgres::Database> database,
+                         std::unique_ptr<likes::PostgresLikeLedger> ledger)
+    : names_(config.ledger),
+      database_(std::move(database)),
+      ledger_(std::move(ledger)),
+      leases_(*database_),
+      pages_(*database_),
+      content_store_(*database_, clock) {}
+
+std::unique_ptr<content::RankCandidates> PostgresSql::rank(content::ReadDirty read_dirty) {
+  return std::make_unique<content::PostgresRank>(*database_, std::move(read_dirty));
+}
+
+Task<Result<void>> PostgresSql::on_repaired(std::string /*post*/) {
+  co_return Result<void>{};
+}
+
+Result<dataset::ExportReport> PostgresSql::export_to(dataset::WriteBytes write) {
+  content::PostgresContentExport content(*database_);
+  dataset::PostgresRatingExport ratings(*database_, names_);
+  return dataset::export_dataset(content, ratings, write);
+}
+
+Result<void> PostgresSql::is_reachable() const {
+  if (!database_->is_connected()) return fail(ErrorCode::kUnavailable, "PostgreSQL is away");
+  return {};
+}
+
+}  // namespace hearth::app

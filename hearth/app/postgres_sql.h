@@ -1,0 +1,56 @@
+#pragma once
+
+// SQL in PostgreSQL, which other nodes and other programs may use too.
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "hearth/app/config.h"
+#include "hearth/app/sql.h"
+#include "hearth/base/clock.h"
+#include "hearth/content/stores/postgres_content_pages.h"
+#include "hearth/content/stores/postgres_content_store.h"
+#include "hearth/drivers/postgres/database.h"
+#include "hearth/likes/ledgers/postgres_like_ledger.h"
+#include "hearth/outbox/postgres_partition_leases.h"
+
+namespace hearth::app {
+
+class PostgresSql final : public Sql {
+ public:
+  // Brings the schema up to date and returns how many steps that took.
+  static Result<int> migrate(const Config& config);
+  // Connects and brings the schema up to date. kUnavailable: the server cannot be reached.
+  static Result<std::unique_ptr<PostgresSql>> open(const Config& config, const Clock& clock);
+
+  likes::LikeLedger& ledger() override { return *ledger_; }
+  content::ContentStore& content() override { return content_store_; }
+  content::ContentPages& pages() override { return pages_; }
+  std::unique_ptr<content::RankCandidates> rank(content::ReadDirty read_dirty) override;
+  // The ledger's transactions write posts.likes too, a repair as well.
+  std::unique_ptr<content::LikeProjection> projection(outbox::Journal&, std::function<Result<outbox::Sequence>()>,
+                                                      std::function<void()>) override {
+    return nullptr;
+  }
+  Result<void> project() override { return {}; }
+  Result<void> on_flushed(std::vector<std::string>) override { return {}; }
+  Task<Result<void>> on_repaired(std::string post) override;
+  outbox::PartitionLeases* shared_leases() override { return &leases_; }
+  Result<dataset::ExportReport> export_to(dataset::WriteBytes write) override;
+  Result<void> is_reachable() const override;
+  void stop() override { database_->stop(); }
+
+ private:
+  PostgresSql(const Config& config, const Clock& clock, std::unique_ptr<postgres::Database> database,
+              std::unique_ptr<likes::PostgresLikeLedger> ledger);
+
+  const likes::LedgerNames names_;
+  const std::unique_ptr<postgres::Database> database_;
+  const std::unique_ptr<likes::PostgresLikeLedger> ledger_;
+  outbox::PostgresPartitionLeases leases_;
+  content::PostgresContentPages pages_;
+  content::PostgresContentStore content_store_;
+};
+
+}  // namespace hearth::app
