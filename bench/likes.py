@@ -215,4 +215,5 @@ def main():
                 part(options, data_root)
 
 
-main()
+if __name__ == "__main__":
+    main()
