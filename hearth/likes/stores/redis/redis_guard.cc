@@ -90,8 +90,12 @@ Result<bool> RedisGuard::decide() {
       return true;
     }
   }
+  // Refused where the mode has changed since it was read.
+  if (auto reported = parts_.control.report_healthy(parts_.node); !reported) {
+    if (reported.error().code == ErrorCode::kConflict) set(ServedFrom::kNowhere, changes);
+    return std::unexpected(reported.error());
+  }
   set(ServedFrom::kLive, changes);
-  if (auto reported = parts_.control.report_healthy(parts_.node); !reported) return std::unexpected(reported.error());
   return drainer_.run_once();  // what other programs did to the ratings
 }
 
