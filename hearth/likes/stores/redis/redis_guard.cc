@@ -72,6 +72,7 @@ Result<bool> RedisGuard::step() {
 Result<bool> RedisGuard::decide() {
   std::uint64_t changes = changes_;
   if (!parts_.client.is_connected()) return without_live();
+  away_since_.reset();
   if (!parts_.client.is_serving()) {
     if (auto admitted = admit_servers(); !admitted) {
       set(ServedFrom::kNowhere, changes);
@@ -99,8 +100,11 @@ Result<bool> RedisGuard::decide() {
   return drainer_.run_once();  // what other programs did to the ratings
 }
 
+// A node that has just begun, or has just lost Redis, gives it the time that a report of the others lasts.
 Result<bool> RedisGuard::without_live() {
-  auto mode = parts_.control.enter_fallback();
+  auto now = parts_.clock.steady();
+  if (!away_since_) away_since_ = now;
+  auto mode = now - *away_since_ >= kFallbackAfter ? parts_.control.enter_fallback() : parts_.control.mode();
   if (!mode) {
     set(ServedFrom::kNowhere, 0);
     return std::unexpected(mode.error());

@@ -10,8 +10,10 @@
 // step() runs on one thread; the rest on any.
 
 #include <atomic>
+#include <chrono>
 #include <cstdint>
 #include <mutex>
+#include <optional>
 #include <string>
 
 #include "hearth/base/clock.h"
@@ -64,6 +66,7 @@ class RedisGuard {
 
   Parts parts_;
   InboxDrainer drainer_;
+  std::optional<std::chrono::steady_clock::time_point> away_since_;  // the thread of step()
   std::atomic<ServedFrom> served_from_{ServedFrom::kNowhere};
   std::atomic<std::uint64_t> changes_{0};  // of the client's connections
   mutable std::mutex mutex_;
