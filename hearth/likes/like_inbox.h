@@ -7,8 +7,8 @@
 // an operation twice, or into a live store that had already got the change, does nothing wrong. Versions of its answers
 // are above the ledger's and every earlier answer's.
 //
-// A change is refused with kConflict, and nothing is written, unless the mode is kFallback in that very transaction
-// (live_control.h): once the live store serves again nothing new can come into the inbox.
+// A change is refused with kConflict, and nothing is written, unless the mode is kFallback in that very transaction, and
+// not about to end (live_control.h): once the live store serves again nothing new can come into the inbox.
 //
 // Rows that another program inserted into or deleted from the ratings come in as operations of origin kForeign, by a
 // trigger, whatever the mode is.

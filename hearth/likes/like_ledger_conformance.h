@@ -18,18 +18,6 @@
 
 namespace hearth::likes {
 
-struct LikeLedgerMaker {
-  std::string name;
-  std::function<std::unique_ptr<LikeLedgerUnderTest>()> make;  // fresh and empty
-};
-
-inline std::string name_of_ledger(const testing::TestParamInfo<LikeLedgerMaker>& info) {
-  return info.param.name;
-}
-inline void PrintTo(const LikeLedgerMaker& maker, std::ostream* out) {
-  *out << maker.name;
-}
-
 class LikeLedgerConformance : public testing::TestWithParam<LikeLedgerMaker> {
  protected:
   // An event that follows the post's last one, as the live store makes them.

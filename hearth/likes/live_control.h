@@ -40,9 +40,11 @@ class LiveControl {
   virtual Result<void> report_healthy(const std::string& node) = 0;
   // Whether a node has reported so within kFallbackAfter.
   virtual Result<bool> is_healthy_elsewhere(const std::string& node) = 0;
-  // Makes the mode kFallback unless a node has reported a healthy live store within kFallbackAfter. Returns the mode now.
+  // Makes the mode kFallback, with an inbox that takes changes, unless a node has reported a healthy live store within
+  // kFallbackAfter. Returns the mode now.
   virtual Result<LiveMode> enter_fallback() = 0;
-  // Makes the mode kLive if no operation of origin kFallback is left in the inbox. Returns the mode now.
+  // Makes the mode kLive if no operation of origin kFallback is left in the inbox; otherwise the inbox takes no more of them,
+  // so that it can be emptied, until it is, or until enter_fallback() is called again. Returns the mode now.
   virtual Result<LiveMode> leave_fallback() = 0;
 
   // Servers (by the id of their run) that were compared with SQL.

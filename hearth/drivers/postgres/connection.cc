@@ -34,6 +34,7 @@ constexpr Oid kTextType = 25;
 constexpr Oid kDoubleType = 701;
 constexpr Oid kTimestamptzType = 1184;
 constexpr Oid kBoolArrayType = 1000;
+constexpr Oid kByteaArrayType = 1001;
 constexpr Oid kTextArrayType = 1009;
 constexpr Oid kBigintArrayType = 1016;
 constexpr Oid kTimestamptzArrayType = 1185;
@@ -125,6 +126,10 @@ Argument::Argument(BoolArray values)
     : type_(kBoolArrayType), own_(array_of(kBoolType, values, [](std::string& bytes, std::uint8_t value) {
         append_text(bytes, value != 0 ? std::string_view("\1", 1) : std::string_view("\0", 1));
       })) {}
+
+Argument::Argument(const std::vector<Bytes>& values)
+    : type_(kByteaArrayType),
+      own_(array_of(kByteaType, std::span<const Bytes>(values), [](std::string& bytes, Bytes value) { append_text(bytes, value.view); })) {}
 
 Argument::Argument(TimeArray times)
     : type_(kTimestamptzArrayType),

@@ -76,6 +76,11 @@ using IntegerArray = std::span<const std::int64_t>;
 using BoolArray = std::span<const std::uint8_t>;  // std::vector<bool> has no elements to point at
 using TimeArray = std::span<const UtcMicros>;
 
+// What is no text: an argument of type bytea. Rows::text() reads it.
+struct Bytes {
+  std::string_view view;
+};
+
 // The argument of one parameter, in the binary format: text may hold every byte, and nothing needs quoting.
 class Argument {
  public:
@@ -95,6 +100,8 @@ class Argument {
   Argument(const std::vector<std::int64_t>& integers) : Argument(IntegerArray(integers)) {}
   Argument(BoolArray values);
   Argument(const std::vector<std::uint8_t>& values) : Argument(BoolArray(values)) {}
+  Argument(Bytes bytes) : type_(kBytea), view_(bytes.view) {}
+  Argument(const std::vector<Bytes>& values);
   Argument(TimeArray times);
   Argument(const std::vector<UtcMicros>& times) : Argument(TimeArray(times)) {}
   // An empty one is NULL.
@@ -103,10 +110,11 @@ class Argument {
 
   std::uint32_t type() const { return type_; }
   bool is_null() const { return is_null_; }
-  std::string_view bytes() const { return type_ == kText ? view_ : std::string_view(own_); }
+  std::string_view bytes() const { return type_ == kText || type_ == kBytea ? view_ : std::string_view(own_); }
 
  private:
   static constexpr std::uint32_t kText = 25;
+  static constexpr std::uint32_t kBytea = 17;
   struct Integer {
     std::int64_t value;
   };
@@ -118,7 +126,7 @@ class Argument {
 
   std::uint32_t type_;  // the server's number of it
   bool is_null_ = false;
-  std::string_view view_ = {};  // of a text
+  std::string_view view_ = {};  // of a text or bytea
   std::string own_ = {};        // the bytes of everything else
 };
 

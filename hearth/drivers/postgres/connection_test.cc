@@ -95,6 +95,13 @@ TEST_F(ConnectionTest, ArraysKeepEveryCharacterAndTheirOrder) {
   EXPECT_FALSE(rows.next());
 }
 
+TEST_F(ConnectionTest, BytesNeedBeNoText) {
+  Rows rows = connection_.query("SELECT $1, b FROM unnest($2) AS b", Bytes{"\0\xff"sv}, std::vector<Bytes>{{"\xff\0"sv}, {""sv}});
+  EXPECT_EQ(rows.first().text(0), "\0\xff"sv);
+  EXPECT_EQ(rows.text(1), "\xff\0"sv);
+  EXPECT_EQ(rows.first().text(1), "");
+}
+
 TEST_F(ConnectionTest, AnEmptyArrayHasNoRows) {
   EXPECT_EQ(connection_.query("SELECT * FROM unnest($1, $2)", TextArray(), IntegerArray()).size(), 0);
 }

@@ -12,7 +12,9 @@
 
 #include "hearth/drivers/postgres/migrations.h"
 #include "hearth/drivers/postgres/test_server.h"
+#include "hearth/likes/ledgers/postgres_like_inbox.h"
 #include "hearth/likes/ledgers/postgres_like_ledger.h"
+#include "hearth/likes/ledgers/postgres_live_control.h"
 #include "hearth/likes/like_ledger_under_test.h"
 #include "hearth/likes/test_stack.h"
 #include "hearth/outbox/postgres_partition_leases.h"
@@ -34,13 +36,16 @@ class PostgresLedgerUnderTest final : public LikeLedgerUnderTest {
     open();
     must(postgres::migrate(*database_, postgres::kMigrations,
                            adopted.empty() ? std::span<const std::string_view>() : std::span<const std::string_view>(kRatings)));
-    ledger_ = must(PostgresLikeLedger::open(*database_, names_));
+    open_ledger();
   }
   LikeLedger& ledger() override { return *ledger_; }
   void restart() override {
     open();
-    ledger_ = must(PostgresLikeLedger::open(*database_, names_));
+    open_ledger();
   }
+  LikeInbox& inbox() override { return *inbox_; }
+  LiveControl& control() override { return *control_; }
+  void let_reports_age() override { execute("UPDATE live_reports SET healthy_at = healthy_at - interval '4 seconds'"); }
   outbox::PartitionLeases* leases() override { return &*leases_; }
 
   void execute(const std::string& sql) { postgres::Connection::connect({.url = url_}).execute(sql); }
@@ -49,16 +54,24 @@ class PostgresLedgerUnderTest final : public LikeLedgerUnderTest {
 
  private:
   void open() {
+    inbox_.reset();
     ledger_.reset();
     database_ = must(postgres::Database::open({.url = url_}));
     leases_.emplace(*database_);
+    control_.emplace(*database_);
+  }
+  void open_ledger() {
+    ledger_ = must(PostgresLikeLedger::open(*database_, names_));
+    inbox_ = must(PostgresLikeInbox::open(*database_, names_));
   }
 
   std::string url_ = postgres_test_server().create_database("ledger");
   LedgerNames names_;
   std::unique_ptr<postgres::Database> database_;
   std::optional<outbox::PostgresPartitionLeases> leases_;
+  std::optional<PostgresLiveControl> control_;
   std::unique_ptr<PostgresLikeLedger> ledger_;
+  std::unique_ptr<PostgresLikeInbox> inbox_;
 };
 
 }  // namespace hearth::likes

@@ -13,6 +13,7 @@
 #include "hearth/base/log.h"
 #include "hearth/likes/ledgers/adopted_tables.h"
 #include "hearth/likes/ledgers/outbox_tail.h"
+#include "hearth/likes/ledgers/postgres_heads.h"
 #include "hearth/likes/ledgers/version_chain.h"
 
 namespace hearth::likes {
@@ -28,11 +29,6 @@ constexpr std::string_view kHeads = "SELECT post_id, likes, version FROM post_co
 constexpr std::string_view kHeadsAfter =
     "SELECT post_id, likes, version FROM post_counts WHERE post_id > $1 AND version > 0 ORDER BY post_id LIMIT $2";
 constexpr std::string_view kCountPosts = "SELECT count(*) FROM post_counts WHERE version > 0";
-// Two flushes that meet wait for each other's new rows, and then for each other's locks, both in the order of ids.
-constexpr std::string_view kAddHeads =
-    "INSERT INTO post_counts (post_id, likes, version) SELECT post, 0, 0 FROM unnest($1) AS post ON CONFLICT DO NOTHING";
-constexpr std::string_view kLockHeads =
-    "SELECT post_id, likes, version FROM post_counts WHERE post_id = ANY($1) ORDER BY post_id FOR UPDATE";
 constexpr std::string_view kSetCounts =
     "UPDATE post_counts SET likes = news.likes, version = news.version FROM unnest($1, $2, $3) AS news (post, likes, version) "
     "WHERE post_id = news.post AND post_counts.version < news.version";
@@ -223,9 +219,7 @@ class PostgresLikeLedger::Writer {
   void lock_posts() {
     std::vector<std::string_view> names;
     for (const auto& [name, post] : posts_) names.push_back(name);
-    std::ranges::sort(names);
-    connection_.run(kAddHeads, names);
-    auto rows = connection_.query(kLockHeads, names);
+    auto rows = lock_heads(connection_, std::move(names));
     while (rows.next()) posts_.find(rows.text(0))->second.version = static_cast<std::uint64_t>(rows.integer(2));
   }
 

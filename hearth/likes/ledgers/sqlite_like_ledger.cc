@@ -11,6 +11,7 @@
 
 #include "hearth/base/hash.h"
 #include "hearth/likes/ledgers/outbox_tail.h"
+#include "hearth/likes/ledgers/sqlite_rows.h"
 #include "hearth/likes/ledgers/version_chain.h"
 #include "hearth/likes/session_name.h"
 
@@ -28,7 +29,6 @@ using sqlite::Statement;
 // A flush touches pages all over the tables; with 16 MiB it read each twice (26 against 15 µs a row in a table of 2 M).
 constexpr int kWriterCacheKib = 192 * 1024;
 
-constexpr char kFindPost[] = "SELECT id, likes, version FROM post_counts WHERE post_id = ?1";
 constexpr char kPostsAfter[] = "SELECT post_id, likes, version FROM post_counts WHERE post_id > ?1 ORDER BY post_id LIMIT ?2";
 constexpr char kAddPost[] = "INSERT INTO post_counts (post_id, likes, version) VALUES (?1, 0, 0)";
 constexpr char kSetCount[] = "UPDATE post_counts SET likes = ?2, version = ?3 WHERE id = ?1";
@@ -45,9 +45,6 @@ constexpr char kRemoveRatings[] = "DELETE FROM ratings WHERE post = ?1";
 constexpr char kCountRatings[] = "SELECT count(*) FROM ratings WHERE post = ?1";
 constexpr char kSessionsOf[] = "SELECT session FROM ratings WHERE post = ?1";
 constexpr char kRatingsWithTime[] = "SELECT session, created_at FROM ratings WHERE post = ?1";
-constexpr char kLikesOf[] =
-    "SELECT post_counts.post_id, likes.created_at FROM ratings_by_session likes JOIN post_counts ON post_counts.id = likes.post "
-    "WHERE likes.session = ?1 ORDER BY likes.created_at DESC LIMIT ?2";
 constexpr char kAudit[] =
     "SELECT post_id, likes, version, (SELECT count(*) FROM ratings WHERE ratings.post = post_counts.id) "
     "FROM post_counts WHERE post_id > ?1 ORDER BY post_id LIMIT ?2";
@@ -56,40 +53,6 @@ constexpr char kSetCursor[] = "INSERT OR REPLACE INTO outbox_cursors (partition,
 constexpr char kCountPosts[] = "SELECT count(*) FROM post_counts";
 
 constexpr std::uint32_t kRowsReservedMax = 1'000'000;  // the count may be anything if others wrote it
-
-// A session as it is stored. Holds what it points at.
-class StoredSession {
- public:
-  explicit StoredSession(std::string_view session) : packed_(pack_uuid(session)), text_(session) {}
-  template <typename Use>
-  auto with(Use&& use) const {
-    return packed_ ? use(sqlite::Blob{{packed_->data(), packed_->size()}}) : use(text_);
-  }
-
- private:
-  std::optional<UuidBytes> packed_;
-  std::string_view text_;
-};
-
-std::string read_session(const Statement& row, int column) {
-  if (!row.is_blob(column)) return row.string(column);
-  auto bytes = row.blob(column);
-  return bytes.size() == sizeof(UuidBytes) ? unpack_uuid(bytes) : std::string(bytes);
-}
-
-struct FoundPost {
-  std::int64_t id = 0;  // 0: not there
-  std::uint32_t likes = 0;
-  std::uint64_t version = 0;
-};
-
-FoundPost find_post(Connection& connection, std::string_view post) {
-  auto& row = connection.statement(kFindPost).query(post);
-  FoundPost found;
-  if (row.next()) found = {row.integer(0), static_cast<std::uint32_t>(row.integer(1)), static_cast<std::uint64_t>(row.integer(2))};
-  row.reset();
-  return found;
-}
 
 std::uint32_t count_ratings(Connection& connection, std::int64_t post) {
   auto& row = connection.statement(kCountRatings).query(post);

@@ -29,6 +29,8 @@ class SqliteLikeLedger final : public LikeLedger {
   Result<void> reset_cursor(outbox::Partition partition, const outbox::Lease& lease) override;
   Result<std::uint64_t> post_count() override;
 
+  // For what is kept beside the ledger, in the same transactions.
+  sqlite::Database& database() { return *database_; }
   void stop() { database_->stop(); }
 
  private:
