@@ -418,10 +418,15 @@ void Router::publish() {
   connections_ = connections;
   bool is_connected = std::ranges::all_of(slots_, [](const Server* server) { return server != nullptr && server->is_connected(); });
   auto listener = view_.with([&](View& view) {
+    // One connection more or less to a server that is there all the same is no news.
+    auto is_same = [](const ServerInfo& a, const ServerInfo& b) {
+      return a.address == b.address && a.run_id == b.run_id && a.slots == b.slots;
+    };
+    bool is_news = is_connected != is_connected_ || !std::ranges::equal(servers, view.servers, is_same);
     view.servers = std::move(servers);
     is_connected_ = is_connected;
     look_over(view);
-    return view.listener;
+    return is_news ? view.listener : nullptr;
   });
   if (listener) listener();
 }
