@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "hearth/drivers/postgres/test_server.h"
+#include "hearth/drivers/redis/test_servers.h"
 #include "hearth/drivers/sqlite/temporary_folder.h"
 #include "tests/support/api_script.h"
 #include "tests/support/child_process.h"
@@ -71,16 +72,22 @@ struct Configuration {
   std::string name;
   std::vector<std::string> flags = {};
   std::vector<std::string> environment = {};
+  bool has_redis = false;
   bool has_postgres = false;
 };
 
 std::vector<Configuration> configurations(const std::string& name) {
   if (name == "open") {
-    return {{"commit", {}}, {"relaxed", {"--durability=relaxed", "--flush.interval_ms=10"}}, {.name = "postgres", .has_postgres = true}};
+    return {{"commit", {}},
+            {"relaxed", {"--durability=relaxed", "--flush.interval_ms=10"}},
+            {.name = "postgres", .has_postgres = true},
+            {.name = "redis", .has_redis = true},
+            {.name = "redis_tagged", .flags = {"--redis.keys=tagged"}, .has_redis = true},
+            {.name = "redis_and_postgres", .has_redis = true, .has_postgres = true}};
   }
   if (name == "known-posts") {
     return {{"known_posts", {"--likes.require_post"}},
-            {.name = "known_posts_on_postgres", .flags = {"--likes.require_post"}, .has_postgres = true}};
+            {.name = "known_posts_on_both", .flags = {"--likes.require_post"}, .has_redis = true, .has_postgres = true}};
   }
   if (name == "keys") return {{"keys", {"--cors.origins=https://app.example"}, key_environment()}};
   if (name == "closed") return {{"closed", {"--auth.public_reads=false"}, key_environment()}};
@@ -106,9 +113,16 @@ void PrintTo(const ApiCase& one, std::ostream* out) {
   *out << one.path.filename().string() << " on " << one.configuration.name;
 }
 
+// Servers that all cases share; each gets what is empty.
 std::string fresh_database() {
   static postgres::PostgresServer server;
   return server.create_database("api");
+}
+
+std::string fresh_redis() {
+  static redis::RedisServer server;
+  server.run({"FLUSHALL"});
+  return server.url();
 }
 
 class Api : public testing::TestWithParam<ApiCase> {};
@@ -118,6 +132,7 @@ TEST_P(Api, AnswersAsWritten) {
   sqlite::TemporaryFolder folder;
   ServerOptions options{
       .data = folder.path() / "data", .flags = GetParam().configuration.flags, .environment = GetParam().configuration.environment};
+  if (GetParam().configuration.has_redis) options.environment.push_back("REDIS_URL=" + fresh_redis());
   if (GetParam().configuration.has_postgres) options.environment.push_back("DATABASE_URL=" + fresh_database());
   ServerProcess server(std::move(options));
   HttpClient http(server.port());

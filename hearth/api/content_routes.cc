@@ -38,7 +38,8 @@ void write_user(JsonWriter& json, const content::User& user) {
   json.field("createdAt", to_rfc3339(user.created_at)).end_object();
 }
 
-void write_post(JsonWriter& json, const Post& post, const LikeView& view, bool says_liked) {
+// Leaves the object open.
+void begin_post(JsonWriter& json, const Post& post, const LikeView& view, bool says_liked) {
   json.begin_object().field("id", post.id.view()).field("authorId", post.author.view()).field("authorUsername", post.author_username);
   write_optional(json, "content", post.content);
   write_optional(json, "imageUrl", post.image_url);
@@ -46,7 +47,11 @@ void write_post(JsonWriter& json, const Post& post, const LikeView& view, bool s
   for (const auto& url : post.media_urls) json.value(url);
   json.end_array().field("createdAt", to_rfc3339(post.created_at)).field("likes", view.likes);
   if (says_liked) json.field("isLiked", view.is_liked);
-  json.field("commentsCount", post.comments_count).end_object();
+  json.field("commentsCount", post.comments_count);
+}
+
+void write_degraded(JsonWriter& json, const ContentApi& api) {
+  if (api.is_degraded()) json.field("degraded", true);
 }
 
 std::vector<PostId> ids_of(const std::vector<Post>& posts) {
@@ -64,8 +69,12 @@ Task<Response> posts_page(ContentApi& api, content::PostPage page, std::optional
   Response response;
   JsonWriter json(response.body);
   json.begin_object().key("posts").begin_array();
-  for (std::size_t i = 0; i < page.posts.size(); ++i) write_post(json, page.posts[i], (*views)[i], says_liked);
+  for (std::size_t i = 0; i < page.posts.size(); ++i) {
+    begin_post(json, page.posts[i], (*views)[i], says_liked);
+    json.end_object();
+  }
   json.end_array();
+  write_degraded(json, api);
   if (page.next) json.field("nextCursor", content::to_text(*page.next));
   json.end_object();
   co_return response;
@@ -78,7 +87,9 @@ Task<Response> one_post(ContentApi& api, Post post, std::optional<SessionId> ses
   if (!views) co_return problem(views.error());
   Response response{.status = status};
   JsonWriter json(response.body);
-  write_post(json, post, views->front(), says_liked);
+  begin_post(json, post, views->front(), says_liked);
+  write_degraded(json, api);
+  json.end_object();
   co_return response;
 }
 
@@ -251,9 +262,12 @@ Task<Response> get_rank(ContentApi& api, Request& request, Caller caller) {
   JsonWriter json(response.body);
   json.begin_object().key("posts").begin_array();
   for (std::size_t i : content::ranked(*order, *candidates, counts, api.clock.now(), *limit)) {
-    write_post(json, (*candidates)[i], views[i], session->has_value());
+    begin_post(json, (*candidates)[i], views[i], session->has_value());
+    json.end_object();
   }
-  json.end_array().end_object();
+  json.end_array();
+  write_degraded(json, api);
+  json.end_object();
   co_return response;
 }
 

@@ -18,6 +18,7 @@ struct ContentApi {
   content::RankCandidates& rank;
   likes::LikeService& likes;
   const Clock& clock;
+  IsDegraded is_degraded;
 };
 
 // `api` outlives the router.

@@ -28,14 +28,13 @@ std::optional<likes::IdempotencyKey> stored_key(const std::optional<HashedKey>& 
   return likes::IdempotencyKey{key->scope, key->request};
 }
 
+void write_degraded(JsonWriter& json, const LikesApi& api) {
+  if (api.is_degraded()) json.field("degraded", true);
+}
+
 void write_outcome(JsonWriter& json, const LikeOutcome& outcome, bool says_changed) {
-  json.begin_object()
-      .field("success", true)
-      .field("isLiked", outcome.is_liked)
-      .field("newCount", outcome.likes)
-      .field("version", outcome.version);
+  json.field("success", true).field("isLiked", outcome.is_liked).field("newCount", outcome.likes).field("version", outcome.version);
   if (says_changed) json.field("changed", outcome.changed);
-  json.end_object();
 }
 
 void mark_replayed(Response& response, bool replayed) {
@@ -82,7 +81,10 @@ Task<Response> change_like(LikesApi& api, Request& request, Caller caller, LikeA
   if (!outcome) co_return problem(outcome.error());
   Response response;
   JsonWriter json(response.body);
+  json.begin_object();
   write_outcome(json, *outcome, action != LikeAction::kToggle);
+  write_degraded(json, api);
+  json.end_object();
   mark_replayed(response, outcome->replayed);
   co_return response;
 }
@@ -101,6 +103,7 @@ Task<Response> get_likes(LikesApi& api, Request& request, Caller caller) {
   const auto& view = views->front();
   json.begin_object().field("postId", post->view()).field("likes", view.likes).field("version", view.version);
   if (says_liked) json.field("isLiked", view.is_liked);
+  write_degraded(json, api);
   json.end_object();
   co_return response;
 }
@@ -125,8 +128,8 @@ Result<PostsQuery> read_posts_query(Request& request) {
 
 // Writes {"name": {id: …}}, each id once.
 template <typename WriteView>
-Response object_by_post(std::string_view name, const std::vector<PostId>& posts, const std::vector<likes::LikeView>& views,
-                        WriteView write_view) {
+Response object_by_post(const LikesApi& api, std::string_view name, const std::vector<PostId>& posts,
+                        const std::vector<likes::LikeView>& views, WriteView write_view) {
   Response response;
   response.body.reserve(posts.size() * 24 + 16);
   JsonWriter json(response.body);
@@ -136,7 +139,9 @@ Response object_by_post(std::string_view name, const std::vector<PostId>& posts,
   for (std::size_t i = 0; i < posts.size(); ++i) {
     if (seen.insert(posts[i].view()).second) write_view(json.key(posts[i].view()), views[i]);
   }
-  json.end_object().end_object();
+  json.end_object();
+  write_degraded(json, api);
+  json.end_object();
   return response;
 }
 
@@ -145,7 +150,8 @@ Task<Response> get_counts(LikesApi& api, Request& request, Caller /*caller*/) {
   if (!query) co_return problem(query.error());
   auto views = co_await api.service.read(*query->posts, std::nullopt);
   if (!views) co_return problem(views.error());
-  co_return object_by_post("counts", *query->posts, *views, [](JsonWriter& json, const likes::LikeView& view) { json.value(view.likes); });
+  co_return object_by_post(api, "counts", *query->posts, *views,
+                           [](JsonWriter& json, const likes::LikeView& view) { json.value(view.likes); });
 }
 
 Task<Response> get_statuses(LikesApi& api, Request& request, Caller caller) {
@@ -155,7 +161,7 @@ Task<Response> get_statuses(LikesApi& api, Request& request, Caller caller) {
   if (!session) co_return problem(session.error());
   auto views = co_await api.service.read(*query->posts, *std::move(session));
   if (!views) co_return problem(views.error());
-  co_return object_by_post("liked", *query->posts, *views,
+  co_return object_by_post(api, "liked", *query->posts, *views,
                            [](JsonWriter& json, const likes::LikeView& view) { json.value(view.is_liked); });
 }
 
@@ -244,14 +250,18 @@ Task<Response> change_batch(LikesApi& api, Request& request, Caller caller) {
   json.begin_object().key("results").begin_array();
   for (const auto& result : results) {
     if (result) {
+      json.begin_object();
       write_outcome(json, *result, true);
+      json.end_object();
     } else {
       std::string error;
       http::append_problem(error, result.error());
       json.raw(error);
     }
   }
-  json.end_array().end_object();
+  json.end_array();
+  write_degraded(json, api);
+  json.end_object();
   mark_replayed(response, replayed);
   co_return response;
 }
@@ -269,7 +279,7 @@ Task<Response> merge_posts(LikesApi& api, Request& request, Caller caller) {
   }
   auto views = co_await api.service.read(merge->ids, std::move(session));
   if (!views) co_return problem(views.error());
-  co_return Response{.body = merge->render(*views)};
+  co_return Response{.body = merge->render(*views, api.is_degraded())};
 }
 
 Task<Response> get_likes_of_session(LikesApi& api, Request& request, Caller caller) {
@@ -293,7 +303,9 @@ Task<Response> get_likes_of_session(LikesApi& api, Request& request, Caller call
     if (!(*authors)[i].empty()) json.field("authorId", (*authors)[i]);
     json.field("likedAt", to_rfc3339((*likes)[i].at)).end_object();
   }
-  json.end_array().end_object();
+  json.end_array();
+  write_degraded(json, api);
+  json.end_object();
   co_return response;
 }
 
@@ -324,31 +336,49 @@ Task<Response> initialize_counters(LikesApi& api, Request& /*request*/, Caller /
   co_return response;
 }
 
-Result<std::optional<PostId>> read_one_post(Request& request) {
+struct ReconcileRequest {
+  std::optional<PostId> post = {};
+  likes::Repairs repairs = likes::Repairs::kMade;
+};
+
+Result<ReconcileRequest> read_reconcile_request(Request& request) {
   std::optional<std::string> named;
+  bool is_dry_run = false;
   if (!request.body.empty()) {
     auto read = read_json_object(request.body, UnknownFields::kRefuse, [&](std::string_view key, JsonValue& value) -> Result<bool> {
       if (key == "postId") return take(value, key, named);
-      return false;
+      if (key != "dryRun") return false;
+      auto given = value.boolean(key);
+      if (!given) return std::unexpected(given.error());
+      is_dry_run = *given;
+      return true;
     });
     if (!read) return std::unexpected(read.error());
   }
-  if (!named) return std::nullopt;
+  ReconcileRequest wanted{.repairs = is_dry_run ? likes::Repairs::kNone : likes::Repairs::kMade};
+  if (!named) return wanted;
   auto post = PostId::parse(*named, "postId");
   if (!post) return std::unexpected(post.error());
-  return *std::move(post);
+  wanted.post = *std::move(post);
+  return wanted;
 }
 
 Task<Response> reconcile_counters(LikesApi& api, Request& request, Caller /*caller*/) {
-  auto post = read_one_post(request);
-  if (!post) co_return problem(post.error());
-  auto report = co_await api.reconciler.reconcile(*std::move(post));
+  auto wanted = read_reconcile_request(request);
+  if (!wanted) co_return problem(wanted.error());
+  auto report = co_await api.reconciler.reconcile(std::move(wanted->post), wanted->repairs);
   if (!report) co_return problem(report.error());
-  Response response;
-  JsonWriter json(response.body);
-  json.begin_object().field("checked", report->checked).field("drifted", report->drifted).field("repaired", report->repaired);
+  co_return Response{.body = to_json(*report)};
+}
+
+}  // namespace
+
+std::string to_json(const likes::ReconcileReport& report) {
+  std::string out;
+  JsonWriter json(out);
+  json.begin_object().field("checked", report.checked).field("drifted", report.drifted).field("repaired", report.repaired);
   json.key("drift").begin_array();
-  for (const auto& drift : report->drift) {
+  for (const auto& drift : report.drift) {
     json.begin_object()
         .field("postId", drift.post)
         .field("live", drift.live)
@@ -357,12 +387,10 @@ Task<Response> reconcile_counters(LikesApi& api, Request& request, Caller /*call
         .end_object();
   }
   json.end_array();
-  if (report->drifted > report->drift.size()) json.field("truncated", true);
+  if (report.drifted > report.drift.size()) json.field("truncated", true);
   json.end_object();
-  co_return response;
+  return out;
 }
-
-}  // namespace
 
 void add_likes_routes(Routes& routes, LikesApi& api) {
   auto add = [&](Method method, std::string_view pattern, Access access, Task<Response> (*handler)(LikesApi&, Request&, Caller)) {

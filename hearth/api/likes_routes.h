@@ -20,7 +20,11 @@ struct LikesApi {
   likes::LikeService& service;
   likes::LikeReconciler& reconciler;
   AuthorsOf authors_of;
+  IsDegraded is_degraded;
 };
+
+// {checked, drifted, repaired, drift: [{postId, live, sql, ratings}], truncated?}
+std::string to_json(const likes::ReconcileReport& report);
 
 // `api` outlives the router.
 void add_likes_routes(Routes& routes, LikesApi& api);

@@ -71,7 +71,7 @@ Result<MergeRequest> MergeRequest::parse(std::string& body) {
   return merge;
 }
 
-std::string MergeRequest::render(const std::vector<likes::LikeView>& views) const {
+std::string MergeRequest::render(const std::vector<likes::LikeView>& views, bool is_degraded) const {
   std::size_t size = 16;
   for (const auto& post : fields) size += post.size() + 40;
   std::string out;
@@ -87,7 +87,7 @@ std::string MergeRequest::render(const std::vector<likes::LikeView>& views) cons
     if (session) out += views[i].is_liked ? R"(,"isLiked":true)" : R"(,"isLiked":false)";
     out += '}';
   }
-  out += "]}";
+  out += is_degraded ? R"(],"degraded":true})" : "]}";
   return out;
 }
 

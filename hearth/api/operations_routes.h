@@ -11,6 +11,7 @@ namespace hearth::api {
 
 struct OperationsApi {
   std::function<Result<void>()> is_ready;  // an error says what is missing
+  std::function<Result<void>()> is_whole;  // an error says what it serves without
   std::function<std::string()> metrics;    // in Prometheus' text format
 };
 

@@ -19,6 +19,9 @@ namespace hearth::api {
 
 using ApiHandler = std::function<Task<http::Response>(http::Request&, auth::Caller)>;
 
+// Whether likes are answered from SQL, because the live store is away: answers say so.
+using IsDegraded = std::function<bool()>;
+
 class Routes {
  public:
   // `page_origins`: whose pages may call even while no key is configured; "*" for all.

@@ -49,6 +49,8 @@ class Live {
   // Returns once SQL has all that was answered before; kUnavailable if it does not get there in kFlushTimeout.
   virtual Task<Result<void>> flush() = 0;
   virtual Result<void> is_ready() const = 0;
+  // Whether answers come from SQL, because the live store is away.
+  virtual bool is_degraded() const = 0;
   virtual LiveStats stats() const = 0;
   // What this live store has beyond the stats.
   virtual void add_metrics(Metrics& metrics) const = 0;

@@ -19,6 +19,7 @@ constexpr auto kFlushPoll = 2ms;
 constexpr int kFlushRest = 4;  // times as long as the flush took
 constexpr auto kHousekeepingPeriod = 100ms;
 constexpr auto kPrunePeriod = 60s;
+constexpr auto kInboxPeriod = 500ms;  // until what another program wrote to the ratings is seen
 constexpr auto kLeaseRenewal = outbox::kLeaseDuration / 4;
 
 // Dirty posts as memory has them at every moment.
@@ -61,15 +62,16 @@ MemoryLive::MemoryLive(std::unique_ptr<outbox::Journal> journal, std::string own
       outbox_bytes_max_(config.outbox.bytes_max),
       journal_(std::move(journal)),
       owner_(std::move(owner)),
-      leases_(sql.shared_leases()),
       flusher_(*journal_, sql.ledger()),
       store_(*journal_, sql.ledger(), clock,
              {.memory_limit = config.live.memory_limit, .idempotency_bytes_max = config.idempotency.bytes_max}),
       posts_(store_),
+      drainer_(sql.inbox(), store_),
       flush_task_({.name = "flusher", .period = std::min<std::chrono::milliseconds>(config.flush.interval, kLeaseRenewal)},
                   [this] { return flush_step(); }),
       projection_task_({.name = "projection", .period = config.flush.interval}, [this] { return project(); }),
       housekeeping_task_({.name = "likes", .period = kHousekeepingPeriod}, [this] { return keep_house(); }),
+      inbox_task_({.name = "inbox", .period = kInboxPeriod}, [this] { return drainer_.run_once(); }),
       projection_(sql.projection(
           *journal_, [this]() -> Result<outbox::Sequence> { return flusher_.flushed(); }, [this] { projection_task_.wake(); })) {}
 
@@ -80,7 +82,7 @@ MemoryLive::~MemoryLive() {
 // --- the lease ---
 
 Result<void> MemoryLive::claim_journal_partition() {
-  auto last_owner = leases_->last_owner(outbox::kJournalPartition);
+  auto last_owner = sql_.leases().last_owner(outbox::kJournalPartition);
   if (!last_owner) return std::unexpected(last_owner.error());
   if (auto followed = check_followed(*last_owner); !followed) return followed;
   return renew_lease();
@@ -105,7 +107,7 @@ Result<void> MemoryLive::check_followed(const std::string& last_owner) {
 
 // Claiming what we hold renews it, under another fence.
 Result<void> MemoryLive::renew_lease() {
-  auto held = leases_->claim(owner_, outbox::kJournalPartition);
+  auto held = sql_.leases().claim(owner_, outbox::kJournalPartition);
   if (held) {
     flusher_.use(held->lease);
     renewal_due_ = clock_.steady() + kLeaseRenewal;
@@ -121,7 +123,7 @@ Result<void> MemoryLive::renew_lease() {
 
 // Everything that was answered before the last end is in the journal. Once the ledger has it all, any post can be loaded.
 Result<void> MemoryLive::start() {
-  if (leases_ != nullptr) {
+  if (sql_.is_shared()) {
     if (auto claimed = claim_journal_partition(); !claimed) return claimed;
   }
   auto flushed = flusher_.start();
@@ -136,6 +138,7 @@ Result<void> MemoryLive::start() {
   flush_task_.start();
   if (projection_) projection_task_.start();
   housekeeping_task_.start();
+  if (sql_.is_shared()) inbox_task_.start();
   return {};
 }
 
@@ -156,6 +159,7 @@ Result<void> MemoryLive::drain() {
 
 void MemoryLive::stop() {
   if (std::exchange(is_stopped_, true)) return;
+  inbox_task_.stop();
   housekeeping_task_.stop();
   projection_task_.stop();
   flush_task_.stop();
@@ -168,7 +172,7 @@ void MemoryLive::stop() {
 }
 
 Result<bool> MemoryLive::flush_step() {
-  if (leases_ != nullptr && !is_lease_lost_ && clock_.steady() >= renewal_due_) {
+  if (sql_.is_shared() && !is_lease_lost_ && clock_.steady() >= renewal_due_) {
     if (auto renewed = renew_lease(); !renewed) return std::unexpected(renewed.error());
   }
   return flush_when_due();

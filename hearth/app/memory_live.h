@@ -17,6 +17,7 @@
 #include "hearth/app/sql.h"
 #include "hearth/base/background_task.h"
 #include "hearth/base/clock.h"
+#include "hearth/likes/inbox_drainer.h"
 #include "hearth/likes/like_flusher.h"
 #include "hearth/likes/stores/memory_like_store.h"
 #include "hearth/likes/stores/memory_live_posts.h"
@@ -40,6 +41,7 @@ class MemoryLive final : public Live {
   content::ReadDirty dirty() override;
   Task<Result<void>> flush() override;
   Result<void> is_ready() const override;
+  bool is_degraded() const override { return false; }
   LiveStats stats() const override;
   void add_metrics(Metrics& metrics) const override;
 
@@ -59,14 +61,15 @@ class MemoryLive final : public Live {
   Sql& sql_;
   const std::uint64_t outbox_bytes_max_;
   std::unique_ptr<outbox::Journal> journal_;
-  const std::string owner_;                // of the lease, where one is needed
-  outbox::PartitionLeases* const leases_;  // null where nobody else can write to the ledger
+  const std::string owner_;  // of the lease, where one is needed
   likes::LikeFlusher flusher_;
   likes::MemoryLikeStore store_;
   likes::MemoryLivePosts posts_;
+  likes::InboxDrainer drainer_;
   BackgroundTask flush_task_;
   BackgroundTask projection_task_;
   BackgroundTask housekeeping_task_;
+  BackgroundTask inbox_task_;
   std::unique_ptr<content::LikeProjection> projection_;  // null where the ledger's transactions keep posts.likes
 
   std::chrono::steady_clock::time_point renewal_due_{};

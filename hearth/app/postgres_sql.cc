@@ -39,14 +39,18 @@ Result<std::unique_ptr<PostgresSql>> PostgresSql::open(const Config& config, con
   if (auto migrated = apply_migrations(**database, config.ledger); !migrated) return std::unexpected(migrated.error());
   auto ledger = likes::PostgresLikeLedger::open(**database, config.ledger);
   if (!ledger) return std::unexpected(ledger.error());
-  return std::unique_ptr<PostgresSql>(new PostgresSql(config, clock, *std::move(database), *std::move(ledger)));
+  auto inbox = likes::PostgresLikeInbox::open(**database, config.ledger);
+  if (!inbox) return std::unexpected(inbox.error());
+  return std::unique_ptr<PostgresSql>(new PostgresSql(config, clock, *std::move(database), *std::move(ledger), *std::move(inbox)));
 }
 
 PostgresSql::PostgresSql(const Config& config, const Clock& clock, std::unique_ptr<postgres::Database> database,
-                         std::unique_ptr<likes::PostgresLikeLedger> ledger)
+                         std::unique_ptr<likes::PostgresLikeLedger> ledger, std::unique_ptr<likes::PostgresLikeInbox> inbox)
     : names_(config.ledger),
       database_(std::move(database)),
       ledger_(std::move(ledger)),
+      inbox_(std::move(inbox)),
+      control_(*database_),
       leases_(*database_),
       pages_(*database_),
       content_store_(*database_, clock) {}

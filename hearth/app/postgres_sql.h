@@ -12,7 +12,9 @@
 #include "hearth/content/stores/postgres_content_pages.h"
 #include "hearth/content/stores/postgres_content_store.h"
 #include "hearth/drivers/postgres/database.h"
+#include "hearth/likes/ledgers/postgres_like_inbox.h"
 #include "hearth/likes/ledgers/postgres_like_ledger.h"
+#include "hearth/likes/ledgers/postgres_live_control.h"
 #include "hearth/outbox/postgres_partition_leases.h"
 
 namespace hearth::app {
@@ -36,18 +38,23 @@ class PostgresSql final : public Sql {
   Result<void> project() override { return {}; }
   Result<void> on_flushed(std::vector<std::string>) override { return {}; }
   Task<Result<void>> on_repaired(std::string post) override;
-  outbox::PartitionLeases* shared_leases() override { return &leases_; }
+  outbox::PartitionLeases& leases() override { return leases_; }
+  likes::LiveControl& control() override { return control_; }
+  likes::LikeInbox& inbox() override { return *inbox_; }
+  bool is_shared() const override { return true; }
   Result<dataset::ExportReport> export_to(dataset::WriteBytes write) override;
   Result<void> is_reachable() const override;
   void stop() override { database_->stop(); }
 
  private:
   PostgresSql(const Config& config, const Clock& clock, std::unique_ptr<postgres::Database> database,
-              std::unique_ptr<likes::PostgresLikeLedger> ledger);
+              std::unique_ptr<likes::PostgresLikeLedger> ledger, std::unique_ptr<likes::PostgresLikeInbox> inbox);
 
   const likes::LedgerNames names_;
   const std::unique_ptr<postgres::Database> database_;
   const std::unique_ptr<likes::PostgresLikeLedger> ledger_;
+  const std::unique_ptr<likes::PostgresLikeInbox> inbox_;
+  likes::PostgresLiveControl control_;
   outbox::PostgresPartitionLeases leases_;
   content::PostgresContentPages pages_;
   content::PostgresContentStore content_store_;

@@ -45,6 +45,7 @@ class RedisLive final : public Live {
   content::ReadDirty dirty() override;
   Task<Result<void>> flush() override;
   Result<void> is_ready() const override;
+  bool is_degraded() const override { return guard_.served_from() == likes::ServedFrom::kSql; }
   LiveStats stats() const override;
   void add_metrics(Metrics& metrics) const override;
 

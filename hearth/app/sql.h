@@ -15,7 +15,9 @@
 #include "hearth/content/content_store.h"
 #include "hearth/content/rank.h"
 #include "hearth/content/stores/like_projection.h"
+#include "hearth/likes/like_inbox.h"
 #include "hearth/likes/like_ledger.h"
+#include "hearth/likes/live_control.h"
 #include "hearth/outbox/journal.h"
 #include "hearth/outbox/partition_leases.h"
 
@@ -41,8 +43,13 @@ class Sql {
   // The ledger's count of the post was set other than by the outbox.
   virtual Task<Result<void>> on_repaired(std::string post) = 0;
 
-  // Which node reads which partition of the outbox, where other nodes use this database too. Null: no other can.
-  virtual outbox::PartitionLeases* shared_leases() = 0;
+  // What nodes must agree on: who reads which partition of the outbox, and where likes are served from.
+  virtual outbox::PartitionLeases& leases() = 0;
+  virtual likes::LiveControl& control() = 0;
+  // Likes for the live store, from when it was away and from other programs.
+  virtual likes::LikeInbox& inbox() = 0;
+  // Whether other nodes and programs may use this database too.
+  virtual bool is_shared() const = 0;
 
   // Writes all that SQL has (dataset/exporter.h). For a thread that may block; other processes may serve meanwhile.
   virtual Result<dataset::ExportReport> export_to(dataset::WriteBytes write) = 0;

@@ -22,6 +22,8 @@ SqliteSql::SqliteSql(std::filesystem::path folder, std::unique_ptr<likes::Sqlite
     : folder_(std::move(folder)),
       ledger_(std::move(ledger)),
       content_(std::move(content)),
+      control_(ledger_->database(), clock),
+      inbox_(ledger_->database(), clock),
       pages_(*content_),
       content_store_(*content_, clock,
                      [this] {

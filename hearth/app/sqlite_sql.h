@@ -16,7 +16,10 @@
 #include "hearth/content/stores/sqlite_content_pages.h"
 #include "hearth/content/stores/sqlite_content_store.h"
 #include "hearth/drivers/sqlite/database.h"
+#include "hearth/likes/ledgers/sqlite_like_inbox.h"
 #include "hearth/likes/ledgers/sqlite_like_ledger.h"
+#include "hearth/likes/ledgers/sqlite_live_control.h"
+#include "hearth/outbox/sole_partition_leases.h"
 
 namespace hearth::app {
 
@@ -34,7 +37,10 @@ class SqliteSql final : public Sql {
   Result<void> project() override;
   Result<void> on_flushed(std::vector<std::string> posts) override { return projector_.project(std::move(posts)); }
   Task<Result<void>> on_repaired(std::string post) override;
-  outbox::PartitionLeases* shared_leases() override { return nullptr; }
+  outbox::PartitionLeases& leases() override { return leases_; }
+  likes::LiveControl& control() override { return control_; }
+  likes::LikeInbox& inbox() override { return inbox_; }
+  bool is_shared() const override { return false; }
   Result<dataset::ExportReport> export_to(dataset::WriteBytes write) override;
   Result<void> is_reachable() const override { return {}; }
   void stop() override;
@@ -48,6 +54,9 @@ class SqliteSql final : public Sql {
   const std::filesystem::path folder_;
   std::unique_ptr<likes::SqliteLikeLedger> ledger_;
   std::unique_ptr<sqlite::Database> content_;
+  outbox::SolePartitionLeases leases_;
+  likes::SqliteLiveControl control_;
+  likes::SqliteLikeInbox inbox_;
   std::function<void()> on_posts_;  // set before requests are served
   content::SqliteContentPages pages_;
   content::SqliteContentStore content_store_;

@@ -6,6 +6,7 @@
 #include "hearth/app/memory_live.h"
 #include "hearth/app/metrics.h"
 #include "hearth/app/postgres_sql.h"
+#include "hearth/app/redis_live.h"
 #include "hearth/app/sqlite_sql.h"
 #include "hearth/base/log.h"
 #include "hearth/base/run_to_end.h"
@@ -34,6 +35,17 @@ Result<std::unique_ptr<Base>> as(Result<std::unique_ptr<Derived>> derived) {
   return std::unique_ptr<Base>(*std::move(derived));
 }
 
+Result<std::unique_ptr<Live>> open_live(const Config& config, const Clock& clock, Sql& sql, const std::string& vfs) {
+  if (config.live.store == LiveStore::kMemory) return as<Live>(MemoryLive::open(config.data, config, clock, sql, vfs));
+  if (auto projected = sql.project(); !projected) return std::unexpected(projected.error());
+  return as<Live>(RedisLive::open(config, clock,
+                                  {.ledger = sql.ledger(),
+                                   .inbox = sql.inbox(),
+                                   .control = sql.control(),
+                                   .leases = sql.leases(),
+                                   .on_flushed = [&sql](std::vector<std::string> posts) { return sql.on_flushed(std::move(posts)); }}));
+}
+
 }  // namespace
 
 Result<std::unique_ptr<Sql>> open_sql(const Config& config, const Clock& clock, const std::string& vfs) {
@@ -46,7 +58,7 @@ Result<std::unique_ptr<Hearth>> Hearth::open(const Config& config, const Clock& 
   if (!folder) return std::unexpected(folder.error());
   auto sql = open_sql(config, clock, vfs);
   if (!sql) return std::unexpected(sql.error());
-  auto live = as<Live>(MemoryLive::open(config.data, config, clock, **sql, vfs));
+  auto live = open_live(config, clock, **sql, vfs);
   if (!live) return std::unexpected(live.error());
 
   std::unique_ptr<Hearth> hearth(new Hearth(config, clock, *std::move(folder), *std::move(sql), *std::move(live)));
@@ -79,6 +91,11 @@ void Hearth::stop() {
 
 Result<void> Hearth::is_ready() const {
   return live->is_ready();
+}
+
+Result<void> Hearth::is_whole() const {
+  if (live->is_degraded()) return fail(ErrorCode::kUnavailable, "Redis is away; likes are kept in SQL meanwhile");
+  return sql->is_reachable();
 }
 
 Result<void> Hearth::load_demo() {
@@ -128,13 +145,19 @@ Service::Service(const Config& config, Hearth& hearth, std::unique_ptr<auth::Aut
       routes_(router_, *authenticator_, config.auth.public_reads, config.cors.origins),
       likes_{.service = hearth.likes,
              .reconciler = hearth.reconciler,
-             .authors_of = [this](std::vector<std::string> posts) { return authors_of(hearth_.sql->pages(), std::move(posts)); }},
-      content_{
-          .store = hearth.sql->content(), .pages = hearth.sql->pages(), .rank = *hearth.rank, .likes = hearth.likes, .clock = hearth.clock},
+             .authors_of = [this](std::vector<std::string> posts) { return authors_of(hearth_.sql->pages(), std::move(posts)); },
+             .is_degraded = [this] { return hearth_.live->is_degraded(); }},
+      content_{.store = hearth.sql->content(),
+               .pages = hearth.sql->pages(),
+               .rank = *hearth.rank,
+               .likes = hearth.likes,
+               .clock = hearth.clock,
+               .is_degraded = [this] { return hearth_.live->is_degraded(); }},
       operations_{.is_ready = [this]() -> Result<void> {
                     if (is_draining_) return fail(ErrorCode::kUnavailable, "stopping");
                     return hearth_.is_ready();
                   },
+                  .is_whole = [this] { return hearth_.is_whole(); },
                   .metrics = [this] { return render_metrics(hearth_, server_->stats()); }},
       dataset_{.target = {hearth.sql->content(), hearth.sql->pages(), &hearth.live->store()},
                .flush = [this] { return hearth_.live->flush(); }} {

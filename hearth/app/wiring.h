@@ -43,7 +43,10 @@ class Hearth {
 
   // Loads the demo data if its post is not there yet.
   Result<void> load_demo();
+  // Whether it can serve; an error says why not.
   Result<void> is_ready() const;
+  // Whether nothing is missing while it serves; an error says what is.
+  Result<void> is_whole() const;
 
   const Clock& clock;
   DataFolder folder;
