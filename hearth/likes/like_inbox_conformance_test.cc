@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <atomic>
 #include <map>
 #include <string>
 #include <thread>
@@ -293,9 +294,9 @@ TEST_P(LiveControlConformance, ServersAreAdmittedByTheIdOfTheirRun) {
 
 INSTANTIATE_TEST_SUITE_P(Databases, LiveControlConformance, testing::Values(kSqlite, kPostgres), name_of_ledger);
 
-// --- other programs, in PostgreSQL ---
+// --- in PostgreSQL ---
 
-class ForeignRatingsTest : public testing::Test {
+class PostgresLikeInboxTest : public testing::Test {
  protected:
   using Names = std::vector<std::string>;
 
@@ -319,7 +320,26 @@ class ForeignRatingsTest : public testing::Test {
   std::uint64_t position_ = 0;
 };
 
-TEST_F(ForeignRatingsTest, RowsOfOtherProgramsBecomeOperationsWhateverTheModeIs) {
+TEST_F(PostgresLikeInboxTest, FallbackDoesNotEndDuringAChange) {
+  must(sql_->control().enter_fallback());
+  auto holding = postgres::Connection::connect({.url = sql_->url()});
+  holding.execute("BEGIN; INSERT INTO post_counts VALUES ('p', 0, 0)");
+  auto waiting_for_locks = [&] {
+    return sql_->number("SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'");
+  };
+  std::jthread changing([&] { must(run(sql_->inbox().change({.post = post("p"), .session = session("ada")}))); });
+  while (waiting_for_locks() < 1) std::this_thread::yield();
+  std::atomic<bool> has_left = false;
+  std::jthread leaving([&] {
+    EXPECT_EQ(must(sql_->control().leave_fallback()), LiveMode::kFallback);
+    has_left = true;
+  });
+  while (waiting_for_locks() < 2 && !has_left) std::this_thread::yield();
+  EXPECT_FALSE(has_left);
+  holding.execute("COMMIT");
+}
+
+TEST_F(PostgresLikeInboxTest, RowsOfOtherProgramsBecomeOperationsWhateverTheModeIs) {
   sql_->execute("INSERT INTO post_ratings VALUES ('p', 'ada'), ('p', 'bob')");
   sql_->execute("DELETE FROM post_ratings WHERE session_id = 'ada'");
   EXPECT_EQ(waiting(), (Names{"p ada +", "p bob +", "p ada -"}));
@@ -333,14 +353,14 @@ TEST_F(ForeignRatingsTest, RowsOfOtherProgramsBecomeOperationsWhateverTheModeIs)
   EXPECT_EQ(sql_->number("SELECT count(*) FROM like_inbox"), 0);
 }
 
-TEST_F(ForeignRatingsTest, WhatHearthWritesItselfIsNone) {
+TEST_F(PostgresLikeInboxTest, WhatHearthWritesItselfIsNone) {
   flush("p", {"ada", "bob"}, 50);
   flush("p", {"ada"}, 60);
   must(run(sql_->ledger().repair({"p", 1, 60}, {"eve"}, 70)));
   EXPECT_TRUE(waiting().empty());
 }
 
-TEST_F(ForeignRatingsTest, InFallbackTheyCountAtOnceAndDoNotKeepItFromEnding) {
+TEST_F(PostgresLikeInboxTest, InFallbackTheyCountAtOnceAndDoNotKeepItFromEnding) {
   flush("p", {"ada"}, 50);
   must(sql_->control().enter_fallback());
   auto change = [&](const std::string& session_id) {
@@ -358,7 +378,7 @@ TEST_F(ForeignRatingsTest, InFallbackTheyCountAtOnceAndDoNotKeepItFromEnding) {
   EXPECT_EQ(must(sql_->control().leave_fallback()), LiveMode::kLive);
 }
 
-TEST_F(ForeignRatingsTest, AProgramWithoutRightsOnHearthsTablesIsSeenToo) {
+TEST_F(PostgresLikeInboxTest, AProgramWithoutRightsOnHearthsTablesIsSeenToo) {
   sql_->execute(
       "DROP ROLE IF EXISTS other_program; CREATE ROLE other_program; GRANT INSERT ON post_ratings TO other_program;"
       "SET ROLE other_program; SET search_path = pg_catalog; INSERT INTO public.post_ratings VALUES ('p', 'ada')");
@@ -366,7 +386,7 @@ TEST_F(ForeignRatingsTest, AProgramWithoutRightsOnHearthsTablesIsSeenToo) {
   sql_->execute("DROP OWNED BY other_program; DROP ROLE other_program");
 }
 
-TEST_F(ForeignRatingsTest, AdoptedTablesAreFollowedByTheirNamesAndTypes) {
+TEST_F(PostgresLikeInboxTest, AdoptedTablesAreFollowedByTheirNamesAndTypes) {
   LedgerNames names;
   names.ratings_table = "app.Ratings";
   names.ratings_post_column = "it's \"post\"";
