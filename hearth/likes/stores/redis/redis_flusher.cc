@@ -19,6 +19,7 @@ Result<LedgerCursor> RedisFlusher::cursor_of(const outbox::HeldPartition& held) 
 }
 
 Result<bool> RedisFlusher::run_once(const outbox::HeldPartition& held) {
+  if (auto announced = announce(); !announced) return std::unexpected(announced.error());
   auto cursor = cursor_of(held);
   if (!cursor) return std::unexpected(cursor.error());
   auto page = outbox_.read(held.partition, *cursor, kEntriesPerFlush);
@@ -56,7 +57,8 @@ Result<bool> RedisFlusher::run_once(const outbox::HeldPartition& held) {
   rows_ += applied->rows;
   gaps_ += batch.copies.size();
   micros_ += std::chrono::duration_cast<std::chrono::microseconds>(std::chrono::steady_clock::now() - began).count();
-  if (auto announced = announce(batch); !announced) return std::unexpected(announced.error());
+  note_changed(batch);
+  if (auto announced = announce(); !announced) return std::unexpected(announced.error());
   if (auto trimmed = outbox_.trim(held.partition, batch.cursor.position); !trimmed) return std::unexpected(trimmed.error());
   return page->events.size() >= kEntriesPerFlush;
 }
@@ -75,13 +77,19 @@ Result<AppliedBatch> RedisFlusher::apply(LedgerBatch& batch) {
   return ledger_.apply(batch);
 }
 
-Result<void> RedisFlusher::announce(const LedgerBatch& batch) {
-  if (!on_flushed_) return {};
-  std::vector<std::string> posts;
-  for (const auto& event : batch.events) posts.emplace_back(event.post);
-  std::ranges::sort(posts);
-  posts.erase(std::unique(posts.begin(), posts.end()), posts.end());
-  return on_flushed_(std::move(posts));
+void RedisFlusher::note_changed(const LedgerBatch& batch) {
+  if (!on_flushed_) return;
+  for (const auto& event : batch.events) changed_.emplace_back(event.post);
+  std::ranges::sort(changed_);
+  changed_.erase(std::unique(changed_.begin(), changed_.end()), changed_.end());
+}
+
+// Those of an announcement that failed are announced again, before anything else is flushed.
+Result<void> RedisFlusher::announce() {
+  if (changed_.empty()) return {};
+  auto announced = on_flushed_(changed_);
+  if (announced) changed_.clear();
+  return announced;
 }
 
 LikeFlusher::Stats RedisFlusher::stats() const {

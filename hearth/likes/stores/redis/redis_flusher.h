@@ -43,7 +43,8 @@ class RedisFlusher {
   };
   Result<LedgerCursor> cursor_of(const outbox::HeldPartition& held);
   Result<AppliedBatch> apply(LedgerBatch& batch);
-  Result<void> announce(const LedgerBatch& batch);
+  void note_changed(const LedgerBatch& batch);
+  Result<void> announce();
 
   RedisOutbox& outbox_;
   RedisLivePosts& posts_;
@@ -51,6 +52,7 @@ class RedisFlusher {
   PartitionCheck& check_;
   const OnFlushed on_flushed_;
   std::unordered_map<outbox::Partition, Followed> followed_;
+  std::vector<std::string> changed_;  // posts to announce
   std::atomic<std::uint64_t> batches_{0};
   std::atomic<std::uint64_t> events_{0};
   std::atomic<std::uint64_t> flushed_posts_{0};
