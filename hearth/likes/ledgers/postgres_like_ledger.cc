@@ -133,7 +133,7 @@ struct PostgresLikeLedger::Statements {
 };
 
 PostgresLikeLedger::Statements::Statements(const AdoptedTables& tables) {
-  const auto& [table, post, session, created, has_zone] = tables.ratings;
+  auto [table, post, session, created] = std::tie(tables.ratings.name, tables.ratings.post, tables.ratings.session, tables.ratings.created);
   add_ratings = fmt::format(
       "INSERT INTO {0} ({1}, {2}, {3}) SELECT {4}, {5}, {6} FROM unnest($1, $2, $3) AS news (post, session, at) "
       "ON CONFLICT ({1}, {2}) DO UPDATE SET {3} = excluded.{3}",
