@@ -2,12 +2,14 @@
 
 #include <gtest/gtest.h>
 
+#include <boost/json/parse.hpp>
 #include <boost/json/value.hpp>
 #include <stdexcept>
 #include <string>
 
 #include "hearth/drivers/sqlite/connection.h"
 #include "hearth/drivers/sqlite/temporary_folder.h"
+#include "tests/support/child_process.h"
 #include "tests/support/http_client.h"
 #include "tests/support/json_check.h"
 #include "tests/support/server_process.h"
@@ -68,6 +70,33 @@ TEST_F(Counters, ReconcileSetsACountThatSqlHasWrong) {
   EXPECT_EQ(find_mismatch(R"({"drifted": 1, "repaired": 1})", ask("/api/admin/counters/reconcile", "").json()), "");
   EXPECT_EQ(in_sql().likes, 5);
   EXPECT_EQ(likes(), 5);
+}
+
+TEST_F(Counters, ADryRunSaysWhatDiffersAndChangesNothing) {
+  change("UPDATE post_counts SET likes = 99 WHERE post_id = 'p'");
+  EXPECT_EQ(find_mismatch(R"({"drifted": 1, "repaired": 0})", ask("/api/admin/counters/reconcile", R"({"dryRun":true})").json()), "");
+  EXPECT_EQ(in_sql().likes, 99);
+}
+
+TEST_F(Counters, TheCommandGoesThroughTheServerOrDoesItItself) {
+  auto data = "--data=" + (folder.path() / "data").string();
+  change("UPDATE post_counts SET likes = 99 WHERE post_id = 'p'");
+  auto looked = run_hearth({"reconcile", data, "--dry-run"});
+  EXPECT_EQ(looked.code, 0) << looked.errors;
+  EXPECT_EQ(looked.output, "p: live 5, SQL 99, ratings 5\ncompared 2 posts: 1 differed, 0 repaired; nothing was changed\n");
+  auto one = run_hearth({"reconcile", data, "--post=q"});
+  EXPECT_EQ(one.output, "compared 1 posts: 0 differed, 0 repaired\n") << one.errors;
+  auto served = run_hearth({"reconcile", data, "--all", "--json"});
+  EXPECT_EQ(find_mismatch(R"({"checked": 2, "drifted": 1, "repaired": 1})", boost::json::parse(served.output)), "") << served.errors;
+  EXPECT_EQ(in_sql().likes, 5);
+
+  ASSERT_EQ(server.terminate().code, 0);
+  change("UPDATE post_counts SET likes = 99 WHERE post_id = 'p'");
+  EXPECT_NE(run_hearth({"reconcile", data, "--post", "p"}).output.find("1 differed, 1 repaired"), std::string::npos);
+  EXPECT_EQ(in_sql().likes, 5);
+  EXPECT_EQ(run_hearth({"reconcile", data, "--post", "a b"}).code, 2);
+  EXPECT_EQ(run_hearth({"reconcile", data, "--post=p", "--all"}).code, 2);
+  server.start();
 }
 
 TEST_F(Counters, SyncTakesTheRowsOfSql) {

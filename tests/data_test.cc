@@ -232,8 +232,9 @@ TEST(SmallCommands, SayWhatTheyShould) {
   EXPECT_NE(run_hearth({"print-config", "--durability=relaxed"}).output.find("durability = \"relaxed\""), std::string::npos);
   auto secret = run_hearth({"print-config"}, {"HEARTH_SERVICE_KEY=do-not-show"});
   EXPECT_EQ(secret.output.find("do-not-show"), std::string::npos);
-  EXPECT_EQ(run_hearth({"migrate", data}).code, 0);
-  EXPECT_EQ(run_hearth({"migrate", data}).code, 0);
+  EXPECT_NE(run_hearth({"migrate", data}).output.find("steps applied: "), std::string::npos);
+  EXPECT_NE(run_hearth({"migrate", data}).output.find("already"), std::string::npos);
+  EXPECT_EQ(run_hearth({"migrate", data, "--json"}).output, "{\"applied\":0}\n");
   EXPECT_EQ(run_hearth({"nonsense"}).code, 2);
   EXPECT_EQ(run_hearth({}).code, 2);
   EXPECT_EQ(run_hearth({"serve", "--help"}).code, 0);

@@ -23,7 +23,9 @@ constexpr Command kCommands[] = {
     {"generate", "make NDJSON for trials and benchmarks", hearth::app::generate_data},
     {"check-config", "check the settings and change nothing", hearth::app::check_config},
     {"print-config", "print the settings in force", hearth::app::print_configuration},
-    {"migrate", "bring the data folder to the newest schema", hearth::app::migrate},
+    {"migrate", "bring SQL to the newest schema", hearth::app::migrate},
+    {"reconcile", "compare live state with SQL and repair what differs", hearth::app::reconcile},
+    {"diagnose", "look for duplicates, wrong counts and orphans, and change nothing", hearth::app::diagnose},
     {"version", "print the version", hearth::app::version},
 };
 

@@ -64,6 +64,13 @@ std::string render_metrics(const Hearth& hearth, const http::Server::Stats& serv
   metrics.counter("hearth_flusher_gaps_total", "Posts recounted because changes were missing.", live.flush_gaps);
   metrics.seconds("hearth_flusher_seconds_total", "Time spent flushing.", live.flush_micros);
   hearth.live->add_metrics(metrics);
+
+  auto drift = hearth.scheduled_reconcile.stats();
+  metrics.counter("hearth_drift_found_total", "Posts whose live state and SQL differed in a scheduled comparison.", drift.found);
+  metrics.counter("hearth_drift_repaired_total", "Posts that were brought together again.", drift.repaired);
+  metrics.gauge("hearth_drift_last", "Posts that differed in the last scheduled comparison.", drift.last);
+  metrics.gauge("hearth_drift_over_threshold", "1 if those were more than reconcile.drift_threshold.",
+                drift.is_last_over_threshold ? 1 : 0);
   metrics.gauge("hearth_process_resident_bytes", "Memory of the process.", resident_bytes());
   return metrics.text();
 }

@@ -2,6 +2,7 @@
 
 #include <utility>
 
+#include "hearth/app/adoption/diagnosis_routes.h"
 #include "hearth/app/dataset/demo.h"
 #include "hearth/app/memory_live.h"
 #include "hearth/app/metrics.h"
@@ -77,7 +78,12 @@ Hearth::Hearth(const Config& config, const Clock& clock_in, DataFolder folder_in
             config.likes.require_post ? likes::PostExists([this](PostId post) { return sql->pages().exists(std::move(post)); }) : nullptr),
       reconciler(
           live->store(), live->posts(), sql->ledger(), [this] { return live->flush(); },
-          [this](std::string post) { return sql->on_repaired(std::move(post)); }) {}
+          [this](std::string post) { return sql->on_repaired(std::move(post)); }),
+      sql_diagnosis(sql->diagnosis()),
+      diagnoser(*sql_diagnosis, {.counts = [this](std::vector<std::string> posts) { return live->posts().counts(std::move(posts)); },
+                                 .scan = [this](std::string from) { return live->posts().scan(std::move(from)); },
+                                 .settle = [this] { return live->flush(); }}),
+      scheduled_reconcile(reconciler, [this] { return live->flush(); }, config.reconcile, clock_in) {}
 
 Hearth::~Hearth() {
   stop();
@@ -85,6 +91,7 @@ Hearth::~Hearth() {
 
 void Hearth::stop() {
   if (std::exchange(is_stopped_, true)) return;
+  scheduled_reconcile.stop();
   live->stop();
   sql->stop();
 }
@@ -165,6 +172,7 @@ Service::Service(const Config& config, Hearth& hearth, std::unique_ptr<auth::Aut
   api::add_content_routes(routes_, content_);
   api::add_operations_routes(router_, routes_, operations_);
   dataset::add_dataset_routes(routes_, dataset_);
+  adoption::add_diagnosis_routes(routes_, hearth.diagnoser);
 }
 
 void Service::stop(std::chrono::milliseconds grace) {

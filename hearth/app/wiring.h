@@ -12,10 +12,12 @@
 #include "hearth/api/likes_routes.h"
 #include "hearth/api/operations_routes.h"
 #include "hearth/api/routes.h"
+#include "hearth/app/adoption/diagnoser.h"
 #include "hearth/app/config.h"
 #include "hearth/app/data_folder.h"
 #include "hearth/app/dataset/dataset_routes.h"
 #include "hearth/app/live.h"
+#include "hearth/app/scheduled_reconcile.h"
 #include "hearth/app/sql.h"
 #include "hearth/auth/authenticator.h"
 #include "hearth/base/clock.h"
@@ -33,7 +35,8 @@ Result<std::unique_ptr<Sql>> open_sql(const Config& config, const Clock& clock, 
 // The stores that the configuration names, and the work behind them.
 class Hearth {
  public:
-  // Locks the data folder, opens the stores, and brings SQL and live state together. `vfs`: for tests.
+  // Locks the data folder, opens the stores, and brings SQL and live state together. The scheduled comparison is not started. `vfs`: for
+  // tests.
   static Result<std::unique_ptr<Hearth>> open(const Config& config, const Clock& clock, const std::string& vfs = {});
   ~Hearth();
 
@@ -55,6 +58,9 @@ class Hearth {
   const std::unique_ptr<content::RankCandidates> rank;
   likes::LikeService likes;
   likes::LikeReconciler reconciler;
+  const std::unique_ptr<adoption::SqlDiagnosis> sql_diagnosis;
+  adoption::Diagnoser diagnoser;
+  ScheduledReconcile scheduled_reconcile;
 
  private:
   Hearth(const Config& config, const Clock& clock, DataFolder folder, std::unique_ptr<Sql> sql, std::unique_ptr<Live> live);

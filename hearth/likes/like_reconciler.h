@@ -65,6 +65,8 @@ class LikeReconciler {
   // The next `limit` posts of SQL after `after`, which moves on; adds to `report`. False: those were the last.
   // For doing it in pieces; flush before the first.
   Task<Result<bool>> reconcile_page(std::string& after, std::size_t limit, Repairs repairs, ReconcileReport& report);
+  // The same for the next posts that only the live store knows, from "" on. Returns where to go on; "" at the end.
+  Task<Result<std::string>> reconcile_unknown(std::string from, Repairs repairs, ReconcileReport& report);
 
  private:
   enum class Verdict : std::uint8_t { kSame, kRepaired, kNotRepaired };
@@ -82,7 +84,6 @@ class LikeReconciler {
   Task<Result<void>> repair(const LedgerPost& head);
   Task<Result<Verdict>> check(AuditedPost audited, bool compares_sessions, Repairs repairs, Drift& drift);
   Task<Result<void>> check_one(AuditedPost audited, bool compares_sessions, Repairs repairs, ReconcileReport& report);
-  Task<Result<std::string>> reconcile_unknown(std::string from, Repairs repairs, ReconcileReport& report);
   Task<Result<std::optional<LivePost>>> clean(std::string post, bool wants_sessions);
   Task<Result<std::vector<std::optional<LivePost>>>> clean_all(const std::vector<AuditedPost>& page);
   Task<Result<AuditedPost>> audit_one(std::string post);

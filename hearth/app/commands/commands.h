@@ -14,9 +14,11 @@ int serve(const Arguments& arguments);
 int import_data(const Arguments& arguments);
 int export_data(const Arguments& arguments);
 int generate_data(const Arguments& arguments);
+int diagnose(const Arguments& arguments);
 int check_config(const Arguments& arguments);
 int print_configuration(const Arguments& arguments);
 int migrate(const Arguments& arguments);
+int reconcile(const Arguments& arguments);
 int version(const Arguments& arguments);
 
 }  // namespace hearth::app

@@ -1,10 +1,8 @@
-// check-config, print-config, migrate and version: what needs nothing but the settings.
+// check-config, print-config and version: what needs nothing but the settings.
 
 #include <cstdio>
 
 #include "hearth/app/commands/command_line.h"
-#include "hearth/app/wiring.h"
-#include "hearth/auth/authenticator.h"
 
 namespace hearth::app {
 
@@ -23,22 +21,6 @@ int print_configuration(const Arguments& arguments) {
   auto config = command.load(arguments, status);
   if (!config) return status;
   std::printf("%s", print_config(*config).c_str());
-  return kDone;
-}
-
-int migrate(const Arguments& arguments) {
-  CommandLine command("migrate", "Brings the files of the data folder to the newest schema. `serve` does so by itself.");
-  int status = kDone;
-  auto config = command.load(arguments, status);
-  if (!config) return status;
-  SystemClock clock;
-  auto hearth = Hearth::open(*config, clock);
-  if (!hearth) {
-    complain("hearth: " + hearth.error().message);
-    return kFailed;
-  }
-  (*hearth)->stop();
-  std::printf("%s has the newest schema\n", config->data.c_str());
   return kDone;
 }
 

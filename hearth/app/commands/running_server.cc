@@ -11,7 +11,15 @@ namespace hearth::app {
 namespace beast_http = boost::beast::http;
 using boost::asio::ip::tcp;
 
+Result<std::string> RunningServer::get(const std::string& target) const {
+  return ask(/*is_post=*/false, target, "", "application/json");
+}
+
 Result<std::string> RunningServer::post(const std::string& target, std::string body, const std::string& content_type) const {
+  return ask(/*is_post=*/true, target, std::move(body), content_type);
+}
+
+Result<std::string> RunningServer::ask(bool is_post, const std::string& target, std::string body, const std::string& content_type) const {
   std::string host_and_port = address_.substr(address_.find("//") + 2);
   auto colon = host_and_port.rfind(':');
   std::string host = host_and_port.substr(0, colon);
@@ -20,7 +28,7 @@ Result<std::string> RunningServer::post(const std::string& target, std::string b
     boost::asio::io_context context;
     tcp::socket socket(context);
     socket.connect({boost::asio::ip::make_address(host), static_cast<std::uint16_t>(std::stoi(host_and_port.substr(colon + 1)))});
-    beast_http::request<beast_http::string_body> request(beast_http::verb::post, target, 11);
+    beast_http::request<beast_http::string_body> request(is_post ? beast_http::verb::post : beast_http::verb::get, target, 11);
     request.set(beast_http::field::host, host_and_port);
     request.set(beast_http::field::content_type, content_type);
     if (admin_key_) request.set(beast_http::field::authorization, "Bearer " + *admin_key_);

@@ -16,9 +16,12 @@ class RunningServer {
       : address_(std::move(address)), admin_key_(std::move(admin_key)) {}
 
   // The body of a 200; kUnavailable when nobody answers, and what the server says otherwise.
+  Result<std::string> get(const std::string& target) const;
   Result<std::string> post(const std::string& target, std::string body, const std::string& content_type) const;
 
  private:
+  Result<std::string> ask(bool is_post, const std::string& target, std::string body, const std::string& content_type) const;
+
   std::string address_;
   std::optional<std::string> admin_key_;
 };

@@ -18,6 +18,10 @@ std::int64_t steps_done(Connection& connection) {
 
 }  // namespace
 
+Result<int> schema_version(Connection& connection) {
+  return Connection::guard([&] { return static_cast<int>(steps_done(connection)); });
+}
+
 Result<int> migrate(Connection& connection, std::span<const std::string_view> steps) {
   auto done = Connection::guard([&] { return steps_done(connection); });
   if (!done) return std::unexpected(done.error());

@@ -14,4 +14,7 @@ namespace hearth::sqlite {
 // Returns how many were applied. Fails if the file was written by a newer Hearth.
 Result<int> migrate(Connection& connection, std::span<const std::string_view> steps);
 
+// How many steps were ever applied.
+Result<int> schema_version(Connection& connection);
+
 }  // namespace hearth::sqlite
