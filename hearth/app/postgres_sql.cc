@@ -2,6 +2,7 @@
 
 #include <utility>
 
+#include "hearth/app/adoption/stores/postgres_diagnosis.h"
 #include "hearth/app/dataset/stores/postgres_rating_export.h"
 #include "hearth/content/stores/postgres_content_export.h"
 #include "hearth/content/stores/postgres_rank.h"
@@ -61,6 +62,10 @@ std::unique_ptr<content::RankCandidates> PostgresSql::rank(content::ReadDirty re
 
 Task<Result<void>> PostgresSql::on_repaired(std::string /*post*/) {
   co_return Result<void>{};
+}
+
+std::unique_ptr<adoption::SqlDiagnosis> PostgresSql::diagnosis() {
+  return std::make_unique<adoption::PostgresDiagnosis>(*database_, names_);
 }
 
 Result<dataset::ExportReport> PostgresSql::export_to(dataset::WriteBytes write) {

@@ -42,6 +42,7 @@ class PostgresSql final : public Sql {
   likes::LiveControl& control() override { return control_; }
   likes::LikeInbox& inbox() override { return *inbox_; }
   bool is_shared() const override { return true; }
+  std::unique_ptr<adoption::SqlDiagnosis> diagnosis() override;
   Result<dataset::ExportReport> export_to(dataset::WriteBytes write) override;
   Result<void> is_reachable() const override;
   void stop() override { database_->stop(); }

@@ -70,8 +70,12 @@ class TailDirtyPosts final : public content::DirtyPosts {
 
 }  // namespace
 
+bool RedisLive::wants_tagged_keys(const Config& config) {
+  return config.redis.keys == RedisKeys::kTagged || is_several_hosts(*config.redis.url);
+}
+
 Result<std::unique_ptr<RedisLive>> RedisLive::open(const Config& config, const Clock& clock, Ground ground) {
-  bool is_tagged = config.redis.keys == RedisKeys::kTagged || is_several_hosts(*config.redis.url);
+  bool is_tagged = wants_tagged_keys(config);
   likes::Deployment proposed{.id = random_hex(), .partitions = config.live.partitions, .is_tagged = is_tagged};
   auto deployment = ground.control.deployment(proposed);
   if (!deployment) return std::unexpected(deployment.error());

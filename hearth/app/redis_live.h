@@ -34,6 +34,8 @@ class RedisLive final : public Live {
   // Asks SQL what this deployment is, and begins to connect. kConflict: the keys are laid out otherwise than configured.
   static Result<std::unique_ptr<RedisLive>> open(const Config& config, const Clock& clock, Ground ground);
   ~RedisLive() override;
+  // Whether the configuration asks for tagged keys.
+  static bool wants_tagged_keys(const Config& config);
 
   // Returns once likes are served, from Redis or, while it is away, from SQL.
   Result<void> start() override;

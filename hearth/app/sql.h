@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "hearth/app/adoption/sql_diagnosis.h"
 #include "hearth/app/dataset/exporter.h"
 #include "hearth/base/task.h"
 #include "hearth/content/content_pages.h"
@@ -51,6 +52,8 @@ class Sql {
   // Whether other nodes and programs may use this database too.
   virtual bool is_shared() const = 0;
 
+  // What is wrong with the likes in SQL. It outlives nothing of this.
+  virtual std::unique_ptr<adoption::SqlDiagnosis> diagnosis() = 0;
   // Writes all that SQL has (dataset/exporter.h). For a thread that may block; other processes may serve meanwhile.
   virtual Result<dataset::ExportReport> export_to(dataset::WriteBytes write) = 0;
 

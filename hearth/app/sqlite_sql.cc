@@ -2,6 +2,7 @@
 
 #include <utility>
 
+#include "hearth/app/adoption/stores/sqlite_diagnosis.h"
 #include "hearth/app/dataset/stores/sqlite_rating_export.h"
 #include "hearth/content/stores/content_database.h"
 #include "hearth/content/stores/sqlite_content_export.h"
@@ -66,6 +67,10 @@ Result<void> SqliteSql::project() {
 
 Task<Result<void>> SqliteSql::on_repaired(std::string post) {
   return content_store_.distrust_likes(PostId::trusted(std::move(post)));
+}
+
+std::unique_ptr<adoption::SqlDiagnosis> SqliteSql::diagnosis() {
+  return std::make_unique<adoption::SqliteDiagnosis>(ledger_->database(), *content_);
 }
 
 Result<dataset::ExportReport> SqliteSql::export_to(dataset::WriteBytes write) {

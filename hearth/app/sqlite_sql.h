@@ -41,6 +41,7 @@ class SqliteSql final : public Sql {
   likes::LiveControl& control() override { return control_; }
   likes::LikeInbox& inbox() override { return inbox_; }
   bool is_shared() const override { return false; }
+  std::unique_ptr<adoption::SqlDiagnosis> diagnosis() override;
   Result<dataset::ExportReport> export_to(dataset::WriteBytes write) override;
   Result<void> is_reachable() const override { return {}; }
   void stop() override;

@@ -19,9 +19,19 @@ struct LivePost {
   bool has_sessions = false;
 };
 
+// How many like a post, as it stands in the live store.
+struct LiveCount {
+  std::uint64_t version = 0;  // 0: other programs put it there, and it is not loaded
+  std::uint32_t likes = 0;
+  std::uint32_t members = 0;
+};
+
 class LivePosts {
  public:
   virtual ~LivePosts() = default;
+
+  // In the order asked; nothing for a post that is not in the live store. Loads nothing.
+  virtual Task<Result<std::vector<std::optional<LiveCount>>>> counts(std::vector<std::string> posts) = 0;
 
   // In the order asked; nothing for a post that is not in the live store, or whose last change may not have reached SQL.
   virtual Task<Result<std::vector<std::optional<LivePost>>>> clean(std::vector<std::string> posts, bool wants_sessions) = 0;

@@ -32,6 +32,9 @@ struct RatingsTable {
   IdColumn session;
   std::string created;   // quoted
   bool has_zone = true;  // of the time: timestamptz; otherwise timestamp, in UTC
+  // What Hearth needs to write here: the one row of a pair can be found, and no other column must be given.
+  bool has_unique_pair = false;
+  std::string column_without_value = {};  // NOT NULL and without a default; empty: none
 
   // A timestamptz as the column's type, and back.
   std::string time_from(std::string_view time) const;
@@ -45,12 +48,26 @@ struct PostsTable {
   bool has_version = false;  // likes_version: Hearth's own
 };
 
+struct CommentsTable {
+  std::string name;
+  std::string id;
+  std::string post;
+};
+
 struct AdoptedTables {
   RatingsTable ratings;
   std::optional<PostsTable> posts;  // none: there is no such table, and the name is the default
 };
 
-// Looks the tables up. kInvalidArgument names the setting that must change; kConflict, what is missing in the database.
+// Each looks a table up as it is. kInvalidArgument names the setting that must change.
+Result<RatingsTable> find_ratings_table(postgres::Connection& connection, const LedgerNames& names);
+Result<std::optional<PostsTable>> find_posts_table(postgres::Connection& connection, const LedgerNames& names);
+Result<CommentsTable> find_comments_table(postgres::Connection& connection, const LedgerNames& names);
+
+// kConflict: Hearth cannot add rows there.
+Result<void> check_insertable(const RatingsTable& ratings, const LedgerNames& names);
+
+// Those that Hearth writes. kInvalidArgument names the setting that must change; kConflict, what is missing in the database.
 Result<AdoptedTables> find_adopted_tables(postgres::Connection& connection, const LedgerNames& names);
 
 }  // namespace hearth::likes

@@ -4,6 +4,16 @@
 
 namespace hearth::likes {
 
+Task<Result<std::vector<std::optional<LiveCount>>>> MemoryLivePosts::counts(std::vector<std::string> posts) {
+  std::vector<std::optional<LiveCount>> found;
+  found.reserve(posts.size());
+  for (const auto& post : posts) {
+    auto live = store_.clean_resident(post, /*wants_sessions=*/false);
+    found.push_back(live ? std::optional(LiveCount{live->view.version, live->view.likes, live->view.likes}) : std::nullopt);
+  }
+  co_return found;
+}
+
 Task<Result<std::vector<std::optional<LivePost>>>> MemoryLivePosts::clean(std::vector<std::string> posts, bool wants_sessions) {
   std::vector<std::optional<LivePost>> found;
   found.reserve(posts.size());

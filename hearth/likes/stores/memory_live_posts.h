@@ -11,6 +11,7 @@ class MemoryLivePosts final : public LivePosts {
  public:
   explicit MemoryLivePosts(MemoryLikeStore& store) : store_(store) {}
 
+  Task<Result<std::vector<std::optional<LiveCount>>>> counts(std::vector<std::string> posts) override;
   Task<Result<std::vector<std::optional<LivePost>>>> clean(std::vector<std::string> posts, bool wants_sessions) override;
   Task<Result<bool>> is_dirty(std::string post) override;
   Task<Result<bool>> forget(std::string post, std::uint64_t version) override;

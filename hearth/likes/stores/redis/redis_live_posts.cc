@@ -179,32 +179,4 @@ Task<Result<LedgerMembers>> RedisLivePosts::copy_large(std::string post, Admissi
   co_return LedgerMembers{.head = {std::move(post), head.count, head.version}, .sessions = members_of(*all)};
 }
 
-// `from` is a SCAN cursor of one partition's server and the partition, "cursor/partition"; without tags there is one keyspace.
-Task<Result<LivePosts::Page>> RedisLivePosts::scan(std::string from) {
-  outbox::Partition partition = 0;
-  std::string cursor = "0";
-  if (auto slash = from.find('/'); slash != std::string::npos) {
-    cursor = from.substr(0, slash);
-    partition = static_cast<outbox::Partition>(number(std::string_view(from).substr(slash + 1)));
-  }
-  std::string prefix = keys_.liked(partition, "");
-  std::string pattern = prefix + "*";
-  // On Cluster the server is the one that holds the partition's slot.
-  Command command({"SCAN", cursor, "MATCH", pattern, "COUNT", kScanCount}, redis::slot_of(keys_.stream(partition)));
-  auto page = co_await client_.call(std::move(command));
-  if (!page) co_return std::unexpected(redis::to_error(page.error()));
-  Page found;
-  for (const auto& key : page->elements[1].elements) {
-    if (key.text.starts_with(prefix) && is_valid_id(std::string_view(key.text).substr(prefix.size())))
-      found.posts.push_back(key.text.substr(prefix.size()));
-  }
-  const std::string& next = page->elements[0].text;
-  if (next != "0") {
-    found.next = next + "/" + std::to_string(partition);
-  } else if (keys_.is_tagged() && partition + 1 < keys_.partitions()) {
-    found.next = "0/" + std::to_string(partition + 1);
-  }
-  co_return found;
-}
-
 }  // namespace hearth::likes
