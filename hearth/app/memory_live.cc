@@ -19,6 +19,7 @@ constexpr auto kFlushPoll = 2ms;
 constexpr int kFlushRest = 4;  // times as long as the flush took
 constexpr auto kHousekeepingPeriod = 100ms;
 constexpr auto kPrunePeriod = 60s;
+constexpr auto kFlushRetryMax = 2s;   // while SQL is away
 constexpr auto kInboxPeriod = 500ms;  // until what another program wrote to the ratings is seen
 constexpr auto kLeaseRenewal = outbox::kLeaseDuration / 4;
 
@@ -67,7 +68,9 @@ MemoryLive::MemoryLive(std::unique_ptr<outbox::Journal> journal, std::string own
              {.memory_limit = config.live.memory_limit, .idempotency_bytes_max = config.idempotency.bytes_max}),
       posts_(store_),
       drainer_(sql.inbox(), store_),
-      flush_task_({.name = "flusher", .period = std::min<std::chrono::milliseconds>(config.flush.interval, kLeaseRenewal)},
+      flush_task_({.name = "flusher",
+                   .period = std::min<std::chrono::milliseconds>(config.flush.interval, kLeaseRenewal),
+                   .retry_max = kFlushRetryMax},
                   [this] { return flush_step(); }),
       projection_task_({.name = "projection", .period = config.flush.interval}, [this] { return project(); }),
       housekeeping_task_({.name = "likes", .period = kHousekeepingPeriod}, [this] { return keep_house(); }),
