@@ -49,8 +49,8 @@ class Failure : public std::exception {
   const std::string& sqlstate() const { return sqlstate_; }
 
   bool is_of_class(std::string_view two_characters) const { return sqlstate_.starts_with(two_characters); }
-  // The values are refused, and would be again: class 22 (data) or 23 (constraints).
-  bool is_data_error() const { return is_of_class("22") || is_of_class("23"); }
+  // The values are refused, and would be again: class 22 (data), 23 (constraints), 44 (views) or P0 (raised by a trigger).
+  bool is_data_error() const { return is_of_class("22") || is_of_class("23") || is_of_class("44") || is_of_class("P0"); }
   bool is_unique_violation() const { return sqlstate_ == "23505"; }
   // The session is gone. What was not committed did not happen.
   bool is_connection_loss() const { return is_connection_loss_; }

@@ -116,6 +116,14 @@ TEST_F(PostgresLikeLedgerTest, AnEventThatSqlRefusesIsParkedAndTheOthersAreWritt
   EXPECT_TRUE(next.gap_posts.empty()) << "what was parked is no gap";
 }
 
+TEST_F(PostgresLikeLedgerTest, WhatATriggerOfAnotherProgramRefusesIsParkedToo) {
+  execute(
+      "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'closed'; END $$;"
+      "CREATE TRIGGER refuse BEFORE INSERT ON post_ratings FOR EACH ROW WHEN (NEW.post_id = 'p') EXECUTE FUNCTION refuse()");
+  EXPECT_EQ(apply({events_.next("p", "ada"), events_.next("q", "ada")}).parked, 1u);
+  EXPECT_EQ(number("SELECT count(*) FROM post_ratings WHERE post_id = 'q'"), 1);
+}
+
 TEST_F(PostgresLikeLedgerTest, ACopyThatSqlRefusesDoesNotBlockTheOthers) {
   execute("ALTER TABLE post_ratings ADD CHECK (session_id <> 'bad')");
   auto applied =
