@@ -11,6 +11,7 @@
 
 #include "hearth/drivers/postgres/connection.h"
 #include "hearth/drivers/postgres/test_server.h"
+#include "hearth/drivers/redis/test_servers.h"
 #include "hearth/drivers/sqlite/temporary_folder.h"
 #include "tests/support/child_process.h"
 #include "tests/support/http_client.h"
@@ -141,6 +142,17 @@ TEST_F(MemoryOnPostgres, AJournalThatTheDatabaseHasNotFollowedIsRefusedIfItHolds
   std::filesystem::remove(folder.path() / "first/journal.db");
   first.start();
   EXPECT_EQ(likes(first, "p"), 2);
+}
+
+TEST_F(MemoryOnPostgres, BesideHearthsWithRedisItDoesNotStart) {
+  redis::RedisServer redis;
+  auto with_redis = options();
+  with_redis.environment.push_back("REDIS_URL=" + redis.url());
+  ServerProcess server(with_redis);
+  EXPECT_HAS(error_of_start(options("other")), "are served from there now");
+  redis.kill();
+  wait_until([&] { return like(server, "p", "a").json().as_object().contains("degraded"); });
+  EXPECT_HAS(error_of_start(options("other")), "are in a Redis that is away");
 }
 
 TEST_F(MemoryOnPostgres, ALostLeaseMakesItNotReadyAndNothingMoreIsFlushed) {

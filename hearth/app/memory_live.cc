@@ -85,10 +85,23 @@ MemoryLive::~MemoryLive() {
 // --- the lease ---
 
 Result<void> MemoryLive::claim_journal_partition() {
+  if (auto alone = check_alone(); !alone) return alone;
   auto last_owner = sql_.leases().last_owner(outbox::kJournalPartition);
   if (!last_owner) return std::unexpected(last_owner.error());
   if (auto followed = check_followed(*last_owner); !followed) return followed;
   return renew_lease();
+}
+
+// Hearths that have their likes in Redis hold other partitions.
+Result<void> MemoryLive::check_alone() {
+  auto mode = sql_.control().mode();
+  if (!mode) return std::unexpected(mode.error());
+  auto is_redis_served = sql_.control().is_healthy_elsewhere(owner_);
+  if (!is_redis_served) return std::unexpected(is_redis_served.error());
+  if (*mode == likes::LiveMode::kLive && !*is_redis_served) return {};
+  return fail(ErrorCode::kConflict, *is_redis_served
+                                        ? "the likes of this database are in Redis, and are served from there now; give --redis-url"
+                                        : "the likes of this database are in a Redis that is away; give --redis-url");
 }
 
 // The ledger's cursor belongs to the journal whose entry it names. Ours may have lost that entry in a power cut (durability

@@ -48,6 +48,7 @@ class MemoryLive final : public Live {
  private:
   MemoryLive(std::unique_ptr<outbox::Journal> journal, std::string owner, const Config& config, const Clock& clock, Sql& sql);
   Result<void> claim_journal_partition();
+  Result<void> check_alone();
   Result<void> check_followed(const std::string& last_owner);
   Result<void> renew_lease();
   Result<void> drain();

@@ -64,6 +64,8 @@ std::string render_metrics(const Hearth& hearth, const http::Server::Stats& serv
   metrics.counter("hearth_flusher_gaps_total", "Posts recounted because changes were missing.", live.flush_gaps);
   metrics.seconds("hearth_flusher_seconds_total", "Time spent flushing.", live.flush_micros);
   hearth.live->add_metrics(metrics);
+  metrics.gauge("hearth_sql_reachable", "1 while SQL can be used.", hearth.sql->is_reachable() ? 1 : 0);
+  hearth.sql->add_metrics(metrics);
 
   auto drift = hearth.scheduled_reconcile.stats();
   metrics.counter("hearth_drift_found_total", "Posts whose live state and SQL differed in a scheduled comparison.", drift.found);

@@ -4,6 +4,7 @@
 
 #include "hearth/app/adoption/stores/postgres_diagnosis.h"
 #include "hearth/app/dataset/stores/postgres_rating_export.h"
+#include "hearth/app/metrics.h"
 #include "hearth/content/stores/postgres_content_export.h"
 #include "hearth/content/stores/postgres_rank.h"
 #include "hearth/drivers/postgres/migrations.h"
@@ -72,6 +73,15 @@ Result<dataset::ExportReport> PostgresSql::export_to(dataset::WriteBytes write) 
   content::PostgresContentExport content(*database_);
   dataset::PostgresRatingExport ratings(*database_, names_);
   return dataset::export_dataset(content, ratings, write);
+}
+
+void PostgresSql::add_metrics(Metrics& metrics) const {
+  auto database = database_->stats();
+  metrics.gauge("hearth_postgres_connections", "Connections to PostgreSQL.", database.connections);
+  metrics.counter("hearth_postgres_connects_total", "Connections to PostgreSQL that were made.", database.connects);
+  metrics.counter("hearth_postgres_transactions_total", "Transactions, reads too.", database.transactions);
+  metrics.counter("hearth_postgres_failures_total", "Transactions that failed because of the database.", database.failures);
+  metrics.seconds("hearth_postgres_seconds_total", "Time of transactions, summed.", database.micros);
 }
 
 Result<void> PostgresSql::is_reachable() const {

@@ -45,6 +45,7 @@ class PostgresSql final : public Sql {
   std::unique_ptr<adoption::SqlDiagnosis> diagnosis() override;
   Result<dataset::ExportReport> export_to(dataset::WriteBytes write) override;
   Result<void> is_reachable() const override;
+  void add_metrics(Metrics& metrics) const override;
   void stop() override { database_->stop(); }
 
  private:

@@ -24,6 +24,8 @@
 
 namespace hearth::app {
 
+class Metrics;
+
 class Sql {
  public:
   virtual ~Sql() = default;
@@ -59,6 +61,7 @@ class Sql {
 
   // Whether it can be used now, without asking it. For threads that must not block.
   virtual Result<void> is_reachable() const = 0;
+  virtual void add_metrics(Metrics& metrics) const = 0;
   // Finishes what was asked. Safe twice.
   virtual void stop() = 0;
 };

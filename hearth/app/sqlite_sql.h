@@ -44,6 +44,7 @@ class SqliteSql final : public Sql {
   std::unique_ptr<adoption::SqlDiagnosis> diagnosis() override;
   Result<dataset::ExportReport> export_to(dataset::WriteBytes write) override;
   Result<void> is_reachable() const override { return {}; }
+  void add_metrics(Metrics& /*metrics*/) const override {}
   void stop() override;
 
  private:

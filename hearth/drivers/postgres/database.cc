@@ -1,6 +1,7 @@
 #include "hearth/drivers/postgres/database.h"
 
 #include <algorithm>
+#include <atomic>
 #include <condition_variable>
 #include <exception>
 #include <mutex>
@@ -124,6 +125,9 @@ class Database::Impl {
   }
 
   bool is_connected() { return reach_.is_connected(); }
+  Stats stats() const {
+    return {.connections = connections_, .connects = connects_, .transactions = transactions_, .failures = failures_, .micros = micros_};
+  }
 
   void stop() {
     std::call_once(stopped_, [this] {
@@ -137,35 +141,51 @@ class Database::Impl {
     std::optional<Connection> connection;
     while (true) {
       auto taken = queue_.take(1);
-      if (taken.empty()) return;
+      if (taken.empty()) break;
+      auto began = steady_clock::now();
       settle(taken.front(), connection);
+      ++transactions_;
+      micros_ += std::chrono::duration_cast<std::chrono::microseconds>(steady_clock::now() - began).count();
       taken.front().job->deliver();
     }
+    drop(connection);
+  }
+
+  void drop(std::optional<Connection>& connection) {
+    if (connection) --connections_;
+    connection.reset();
+  }
+
+  void fail(Transaction& transaction, const Error& error) {
+    ++failures_;
+    transaction.job->fail(error);
   }
 
   // Runs the transaction until it has its answer.
   void settle(Transaction& transaction, std::optional<Connection>& connection) {
     auto deadline = steady_clock::now() + options_.connect_wait;
     for (int attempt = 1;; ++attempt) {
-      if (auto connected = connect(connection, deadline); !connected) return transaction.job->fail(connected.error());
+      if (auto connected = connect(connection, deadline); !connected) return fail(transaction, connected.error());
       auto failure = run(transaction, *connection);
       if (!connection->is_usable()) reach_.lost();
       if (!failure) return;
       if (attempt < kAttemptsMax && may_repeat(*failure, *connection, deadline)) continue;
       auto error = to_error(*failure);
       if (connection->is_outcome_unknown()) error.message += "; whether it happened is not known";
-      return transaction.job->fail(error);
+      return fail(transaction, error);
     }
   }
 
   // Makes the thread's connection usable.
   Result<void> connect(std::optional<Connection>& connection, steady_clock::time_point deadline) {
     if (connection && connection->is_usable()) return {};
-    connection.reset();
+    drop(connection);
     while (reach_.wait_for_turn(deadline)) {
       try {
         connection = Connection::connect(
             {.url = options_.url, .statement_timeout = options_.statement_timeout, .connect_timeout = options_.connect_timeout});
+        ++connections_;
+        ++connects_;
         reach_.succeeded();
         return {};
       } catch (const Failure& failure) {
@@ -209,6 +229,11 @@ class Database::Impl {
   const DatabaseOptions options_;
   Reach reach_;
   WorkQueue<Transaction> queue_;
+  std::atomic<std::uint64_t> connections_{0};
+  std::atomic<std::uint64_t> connects_{0};
+  std::atomic<std::uint64_t> transactions_{0};
+  std::atomic<std::uint64_t> failures_{0};
+  std::atomic<std::uint64_t> micros_{0};
   std::once_flag stopped_;
   std::vector<std::thread> threads_;
 };
@@ -234,6 +259,10 @@ Result<void> Database::ping_blocking() {
 
 bool Database::is_connected() const {
   return impl_->is_connected();
+}
+
+Database::Stats Database::stats() const {
+  return impl_->stats();
 }
 
 void Database::submit(Connection::Access access, std::unique_ptr<Job<Connection>> job) {

@@ -21,6 +21,7 @@
 
 #include <chrono>
 #include <cstddef>
+#include <cstdint>
 #include <memory>
 #include <string>
 #include <type_traits>
@@ -63,6 +64,15 @@ class Database {
   Result<void> ping_blocking();
   // Whether the last attempt to use or make a connection succeeded. False before the first.
   bool is_connected() const;
+
+  struct Stats {
+    std::uint64_t connections = 0;   // now
+    std::uint64_t connects = 0;      // ever made: those beyond the pool's size were made again
+    std::uint64_t transactions = 0;  // reads too
+    std::uint64_t failures = 0;      // of them
+    std::uint64_t micros = 0;        // from a thread's taking one to its answer, summed
+  };
+  Stats stats() const;
   void stop();
 
  private:

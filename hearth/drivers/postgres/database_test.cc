@@ -234,6 +234,9 @@ TEST_F(DatabaseTest, AServerThatIsAwayIsUnavailableAtOnceAfterAWhileAndFoundAgai
   EXPECT_FALSE(database_->is_connected());
   ASSERT_TRUE(database_->ping_blocking());
   EXPECT_TRUE(database_->is_connected());
+  EXPECT_EQ(database_->stats().connects, 1u);
+  EXPECT_EQ(database_->stats().transactions, 1u);
+  EXPECT_EQ(database_->stats().failures, 0u);
   server().kill();
   auto lost = database_->ping_blocking();
   ASSERT_FALSE(lost);
@@ -248,6 +251,10 @@ TEST_F(DatabaseTest, AServerThatIsAwayIsUnavailableAtOnceAfterAWhileAndFoundAgai
   while (!database_->ping_blocking()) std::this_thread::yield();
   EXPECT_TRUE(database_->is_connected());
   EXPECT_TRUE(database_->write_blocking(adding("a")));
+  EXPECT_GE(database_->stats().failures, 101u);
+  EXPECT_GE(database_->stats().connects, 2u);
+  EXPECT_GE(database_->stats().connections, 1u);
+  EXPECT_LE(database_->stats().connections, 2u);
 }
 
 TEST_F(DatabaseTest, AServerThatStopsInTheMiddleDoesNotHoldItsCallersForEver) {
