@@ -289,20 +289,51 @@ Task<std::vector<std::string>> RedisLikeStore::read_once(const View& view, std::
 // --- loading ---
 
 Task<Result<void>> RedisLikeStore::load(std::vector<std::string> posts) {
-  std::ranges::sort(posts);
-  posts.erase(std::unique(posts.begin(), posts.end()), posts.end());
-  auto heads = co_await ledger_.heads(posts);
+  auto known = co_await load_unknown(posts);
+  if (!known) co_return std::unexpected(known.error());
+  for (auto& post : *known) {
+    // Those who waited for another's load look again themselves: change.lua and read() tell them.
+    auto lead = co_await flights_.join(post);
+    if (!lead) continue;
+    if (auto loaded = co_await load_members(std::move(post)); !loaded) co_return loaded;
+  }
+  co_return Result<void>{};
+}
+
+// Loads those of the posts that SQL does not know and returns the others. What many ask for at once is one question to SQL: while
+// it is under way the next gathers.
+Task<Result<std::vector<std::string>>> RedisLikeStore::load_unknown(std::vector<std::string> posts) {
+  auto gathered = gathering_.with([&](std::shared_ptr<Gathering>& open) {
+    open->posts.insert(posts.begin(), posts.end());
+    return open;
+  });
+  while (!gathered->is_done) {
+    auto lead = co_await flights_.join("heads of posts");  // no id holds a space
+    if (!lead || gathered->is_done) continue;
+    gathering_.with([](std::shared_ptr<Gathering>& open) { open = std::make_shared<Gathering>(); });
+    gathered->outcome = co_await sort_out(*gathered);
+    gathered->is_done = true;
+  }
+  if (!gathered->outcome) co_return std::unexpected(gathered->outcome.error());
+  std::vector<std::string> known;
+  for (auto& post : posts) {
+    if (gathered->known.contains(post)) known.push_back(std::move(post));
+  }
+  std::ranges::sort(known);
+  known.erase(std::unique(known.begin(), known.end()), known.end());
+  co_return known;
+}
+
+Task<Result<void>> RedisLikeStore::sort_out(Gathering& gathered) {
+  auto heads = co_await ledger_.heads({gathered.posts.begin(), gathered.posts.end()});
   if (!heads) co_return std::unexpected(heads.error());
   std::vector<std::string> unknown;
   for (auto& head : *heads) {
     if (head.version == 0) {
       unknown.push_back(std::move(head.post));
-      continue;
+    } else {
+      gathered.known.insert(std::move(head.post));
     }
-    // Those who waited for another's load look again themselves: change.lua and read() tell them.
-    auto lead = co_await flights_.join(head.post);
-    if (!lead) continue;
-    if (auto loaded = co_await load_members(std::move(head.post)); !loaded) co_return loaded;
   }
   if (unknown.empty()) co_return Result<void>{};
   co_return co_await install(std::move(unknown));

@@ -14,10 +14,13 @@
 #include <atomic>
 #include <chrono>
 #include <cstdint>
+#include <memory>
+#include <set>
 #include <string>
 #include <vector>
 
 #include "hearth/base/clock.h"
+#include "hearth/base/guarded.h"
 #include "hearth/base/single_flight.h"
 #include "hearth/drivers/redis/client.h"
 #include "hearth/likes/like_ledger.h"
@@ -63,12 +66,22 @@ class RedisLikeStore final : public LikeStore {
     std::vector<Group> groups;
   };
 
+  // Posts to look up in SQL together. Written by the one who leads the flight, before `is_done`.
+  struct Gathering {
+    std::set<std::string> posts;
+    std::set<std::string> known;  // to SQL
+    Result<void> outcome;
+    std::atomic<bool> is_done = false;
+  };
+
   std::vector<Group> grouped(const std::vector<LikeChange>& changes) const;
   redis::ScriptCall call_for(const Group& group, const std::vector<LikeChange>& changes) const;
   Task<std::vector<Result<LikeOutcome>>> change_in_order(std::vector<LikeChange> changes);
   Task<Result<void>> claim(IdempotencyKey key);
   Task<std::vector<Result<LikeOutcome>>> change_unordered(std::vector<LikeChange> changes);
   Task<std::vector<std::string>> read_once(const View& view, std::vector<LikeView>& views, Result<void>& outcome);
+  Task<Result<std::vector<std::string>>> load_unknown(std::vector<std::string> posts);
+  Task<Result<void>> sort_out(Gathering& gathered);
   Task<Result<void>> install(std::vector<std::string> posts);
   Task<Result<void>> load_members(std::string post);
   Task<Result<int>> stage_and_install(const LedgerMembers& members);
@@ -81,6 +94,7 @@ class RedisLikeStore final : public LikeStore {
   const Clock& clock_;
   const RedisKeys keys_;
   SingleFlight flights_;
+  Guarded<std::shared_ptr<Gathering>> gathering_{std::make_shared<Gathering>()};
   const std::string loader_;  // names the staging sets of this process
   std::atomic<std::uint64_t> next_load_{0};
   std::atomic<bool> is_outbox_full_{false};
