@@ -20,6 +20,8 @@
 namespace hearth::tests {
 namespace {
 
+#define EXPECT_HAS(text, part) EXPECT_NE((text).find(part), std::string::npos) << (text)
+
 class MemoryOnPostgres : public testing::Test {
  protected:
   ServerOptions options(const char* data = "data") {
@@ -60,8 +62,6 @@ class MemoryOnPostgres : public testing::Test {
   const std::string url = database.create_database("likes");
 };
 
-#define EXPECT_HAS(text, part) EXPECT_NE((text).find(part), std::string::npos) << (text)
-
 TEST_F(MemoryOnPostgres, LikesReachTheRatingsTheCountsAndThePost) {
   ServerProcess server(options());
   HttpClient http(server.port());
@@ -71,6 +71,7 @@ TEST_F(MemoryOnPostgres, LikesReachTheRatingsTheCountsAndThePost) {
   flush(server);
   expect_sql("p", 3);
   EXPECT_EQ(number("SELECT likes FROM posts WHERE id = 'p'"), 3);
+  EXPECT_HAS(http.get("/metrics").body, "hearth_sql_reachable 1");
   EXPECT_EQ(server.terminate().code, 0);
 }
 
