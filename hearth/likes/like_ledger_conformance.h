@@ -248,6 +248,15 @@ TEST_P(LikeLedgerConformance, ARepairMakesThePostExactlyThis) {
   EXPECT_TRUE(likes_of("ada").empty());
 }
 
+TEST_P(LikeLedgerConformance, ARepairMayKeepTheVersion) {
+  apply({event("p", "ada", true)});
+  auto before = head("p");
+  ASSERT_TRUE(must(run(ledger().repair(before, {"ada", "eve"}, before.version))));
+  EXPECT_EQ(sessions("p"), (Names{"ada", "eve"}));
+  EXPECT_EQ(head("p").version, before.version);
+  EXPECT_EQ(head("p").likes, 2u);
+}
+
 TEST_P(LikeLedgerConformance, ARepairOfAnotherVersionIsRefused) {
   apply({event("p", "ada", true)});
   LedgerPost seen = head("p");

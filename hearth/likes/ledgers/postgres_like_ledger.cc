@@ -31,7 +31,7 @@ constexpr std::string_view kHeadsAfter =
 constexpr std::string_view kCountPosts = "SELECT count(*) FROM post_counts WHERE version > 0";
 constexpr std::string_view kSetCounts =
     "UPDATE post_counts SET likes = news.likes, version = news.version FROM unnest($1, $2, $3) AS news (post, likes, version) "
-    "WHERE post_id = news.post AND post_counts.version < news.version";
+    "WHERE post_id = news.post AND post_counts.version <= news.version";
 
 constexpr std::string_view kCursors =
     "SELECT partition, position_major, position_minor, checksum FROM outbox_cursors WHERE consumer = 'ledger'";
@@ -160,7 +160,7 @@ PostgresLikeLedger::Statements::Statements(const AdoptedTables& tables) {
   set_likes = fmt::format(
       "UPDATE {0} AS p SET {1} = news.likes{2} FROM unnest($1, $2, $3) AS news (post, likes, version) WHERE p.{3} = {4} AND {5}",
       posts.name, posts.likes, posts.has_version ? ", likes_version = news.version" : "", posts.id.name, posts.id.from("news.post"),
-      posts.has_version ? std::string("p.likes_version < news.version") : fmt::format("p.{} IS DISTINCT FROM news.likes", posts.likes));
+      posts.has_version ? std::string("p.likes_version <= news.version") : fmt::format("p.{} IS DISTINCT FROM news.likes", posts.likes));
 }
 
 // Applies one batch, or one repair, in the transaction of its connection.
