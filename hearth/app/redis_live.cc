@@ -184,6 +184,7 @@ Result<bool> RedisLive::flush_step() {
     }
   }
   if (failure) return std::unexpected(*failure);
+  ++flush_steps_;
   return more;
 }
 
@@ -207,10 +208,13 @@ Task<Result<void>> RedisLive::flush() {
   auto deadline = clock_.steady() + kFlushTimeout;
   boost::asio::basic_waitable_timer<std::chrono::steady_clock, boost::asio::wait_traits<std::chrono::steady_clock>, Executor> timer(
       co_await boost::asio::this_coro::executor);
+  std::optional<std::uint64_t> steps;  // when the ledger was there: what follows from a batch comes in the same step
   for (;;) {
     auto done = co_await is_flushed(*wanted);
     if (!done) co_return std::unexpected(done.error());
-    if (*done) co_return Result<void>{};
+    if (*done && !ground_.on_flushed) co_return Result<void>{};
+    if (steps && flush_steps_ > *steps) co_return Result<void>{};
+    if (*done && !steps) steps = flush_steps_;
     if (clock_.steady() > deadline) co_return fail(ErrorCode::kUnavailable, "SQL is behind and does not catch up");
     flush_task_.wake();
     timer.expires_after(kFlushPoll);

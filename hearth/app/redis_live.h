@@ -41,6 +41,8 @@ class RedisLive final : public Live {
   Result<void> start() override;
   void stop() override;
 
+  likes::RedisKeys keys() const { return keys_; }
+  likes::LikeLedger& ledger() { return ground_.ledger; }
   likes::LikeStore& store() override { return store_; }
   likes::LivePosts& posts() override { return posts_; }
   likes::LikesOf likes_of() override;
@@ -79,6 +81,7 @@ class RedisLive final : public Live {
 
   std::vector<outbox::HeldPartition> held_;  // the flusher's thread
   std::chrono::steady_clock::time_point next_balance_{};
+  std::atomic<std::uint64_t> flush_steps_{0};  // that succeeded
   std::atomic<std::uint64_t> outbox_entries_{0};
   std::atomic<std::uint64_t> partitions_held_{0};
   bool is_stopped_ = false;
