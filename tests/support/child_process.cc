@@ -70,6 +70,7 @@ ChildProcess::ChildProcess(std::vector<std::string> arguments, std::vector<std::
     sigprocmask(SIG_SETMASK, &none, nullptr);
     dup2(output[1], STDOUT_FILENO);
     dup2(errors_, STDERR_FILENO);
+    close_range(STDERR_FILENO + 1, ~0U, 0);  // or the connections of others would live as long as this program
     execve(argv[0], argv.data(), envp.data());
     _exit(127);
   }

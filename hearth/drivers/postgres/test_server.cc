@@ -110,6 +110,7 @@ User server_user() {
   int output = open(log, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
   int input = open("/dev/null", O_RDONLY | O_CLOEXEC);
   if (output < 0 || input < 0 || dup2(input, 0) < 0 || dup2(output, 1) < 0 || dup2(output, 2) < 0) _exit(124);
+  close_range(STDERR_FILENO + 1, ~0U, 0);  // or the connections of others would live as long as this program
   execv(arguments[0], arguments);
   _exit(127);
 }

@@ -93,6 +93,7 @@ pid_t start_program(std::vector<std::string> arguments) {
   int nowhere = open("/dev/null", O_WRONLY);
   dup2(nowhere, STDOUT_FILENO);
   dup2(nowhere, STDERR_FILENO);
+  close_range(STDERR_FILENO + 1, ~0U, 0);  // or a proxy's connections would live as long as this program
   execvp(argv[0], argv.data());
   _exit(127);
 }
