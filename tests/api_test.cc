@@ -10,12 +10,11 @@
 #include <string>
 #include <vector>
 
-#include "hearth/drivers/postgres/test_server.h"
-#include "hearth/drivers/redis/test_servers.h"
 #include "hearth/drivers/sqlite/temporary_folder.h"
 #include "tests/support/api_script.h"
 #include "tests/support/child_process.h"
 #include "tests/support/server_process.h"
+#include "tests/support/test_stores.h"
 
 namespace hearth::tests {
 namespace {
@@ -68,26 +67,30 @@ std::vector<std::string> key_environment() {
           std::string("HEARTH_JWT_SECRET=") + kJwtSecret};
 }
 
+constexpr StoresKind kScaled[] = {{LiveKind::kMemory, SqlKind::kPostgres},
+                                  {LiveKind::kRedis, SqlKind::kSqlite},
+                                  {LiveKind::kRedis, SqlKind::kPostgres},
+                                  {LiveKind::kCluster, SqlKind::kPostgres}};
+
 struct Configuration {
   std::string name;
   std::vector<std::string> flags = {};
   std::vector<std::string> environment = {};
-  bool has_redis = false;
-  bool has_postgres = false;
+  StoresKind stores = {};
 };
 
 std::vector<Configuration> configurations(const std::string& name) {
   if (name == "open") {
-    return {{"commit", {}},
-            {"relaxed", {"--durability=relaxed", "--flush.interval_ms=10"}},
-            {.name = "postgres", .has_postgres = true},
-            {.name = "redis", .has_redis = true},
-            {.name = "redis_tagged", .flags = {"--redis.keys=tagged"}, .has_redis = true},
-            {.name = "redis_and_postgres", .has_redis = true, .has_postgres = true}};
+    std::vector<Configuration> all = {{"commit", {}}, {"relaxed", {"--durability=relaxed", "--flush.interval_ms=10"}}};
+    for (auto stores : kScaled) all.push_back({.name = stores.name(), .stores = stores});
+    all.push_back({.name = "redis_tagged", .flags = {"--redis.keys=tagged"}, .stores = {LiveKind::kRedis, SqlKind::kSqlite}});
+    return all;
   }
   if (name == "known-posts") {
-    return {{"known_posts", {"--likes.require_post"}},
-            {.name = "known_posts_on_both", .flags = {"--likes.require_post"}, .has_redis = true, .has_postgres = true}};
+    std::vector<Configuration> all = {{"known_posts", {"--likes.require_post"}}};
+    for (auto stores : kScaled)
+      all.push_back({.name = "known_posts_on_" + stores.name(), .flags = {"--likes.require_post"}, .stores = stores});
+    return all;
   }
   if (name == "keys") return {{"keys", {"--cors.origins=https://app.example"}, key_environment()}};
   if (name == "closed") return {{"closed", {"--auth.public_reads=false"}, key_environment()}};
@@ -113,28 +116,16 @@ void PrintTo(const ApiCase& one, std::ostream* out) {
   *out << one.path.filename().string() << " on " << one.configuration.name;
 }
 
-// Servers that all cases share; each gets what is empty.
-std::string fresh_database() {
-  static postgres::PostgresServer server;
-  return server.create_database("api");
-}
-
-std::string fresh_redis() {
-  static redis::RedisServer server;
-  server.run({"FLUSHALL"});
-  return server.url();
-}
-
 class Api : public testing::TestWithParam<ApiCase> {};
 
 TEST_P(Api, AnswersAsWritten) {
   auto script = ApiScript::read(GetParam().path);
+  const auto& configuration = GetParam().configuration;
   sqlite::TemporaryFolder folder;
-  ServerOptions options{
-      .data = folder.path() / "data", .flags = GetParam().configuration.flags, .environment = GetParam().configuration.environment};
-  if (GetParam().configuration.has_redis) options.environment.push_back("REDIS_URL=" + fresh_redis());
-  if (GetParam().configuration.has_postgres) options.environment.push_back("DATABASE_URL=" + fresh_database());
-  ServerProcess server(std::move(options));
+  TestStores stores(configuration.stores);
+  auto flags = stores.flags();
+  flags.insert(flags.end(), configuration.flags.begin(), configuration.flags.end());
+  ServerProcess server({.data = folder.path() / "data", .flags = flags, .environment = configuration.environment});
   HttpClient http(server.port());
   auto variables = credentials();
   for (const auto& step : script.steps) {

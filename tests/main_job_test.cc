@@ -1,4 +1,4 @@
-// The main job on the demo data: one like, and every page shows the same count at once.
+// The main job on the demo data: one like, and every page shows the same count at once, on all stores.
 
 #include <gtest/gtest.h>
 
@@ -10,13 +10,24 @@
 #include "tests/support/http_client.h"
 #include "tests/support/json_check.h"
 #include "tests/support/server_process.h"
+#include "tests/support/test_stores.h"
 
 namespace hearth::tests {
 namespace {
 
 constexpr char kLike[] = "/api/posts/oso-polar/like";
 
-class MainJob : public testing::TestWithParam<std::string> {
+struct MainJobCase {
+  std::string name;
+  StoresKind stores = {};
+  std::vector<std::string> flags = {};
+};
+
+void PrintTo(const MainJobCase& one, std::ostream* out) {
+  *out << one.name;
+}
+
+class MainJob : public testing::TestWithParam<MainJobCase> {
  protected:
   void TearDown() override { EXPECT_EQ(server.terminate().code, 0) << server.errors(); }
 
@@ -50,18 +61,38 @@ class MainJob : public testing::TestWithParam<std::string> {
     EXPECT_EQ(answer.json().at("newCount").as_int64(), will_have);
   }
 
+  void expect_in_sql(std::int64_t likes) {
+    ASSERT_EQ(client().post("/api/admin/flush", "").status, 200);
+    auto data = folder.path() / "data";
+    auto row = stores.ledger(data)["oso-polar"];
+    EXPECT_EQ(row.likes, likes);
+    EXPECT_EQ(row.sessions.size(), static_cast<std::size_t>(likes));
+    EXPECT_EQ(stores.projection(data)["oso-polar"], likes);
+  }
+
   HttpClient client() { return HttpClient(server.port()); }
 
+  std::vector<std::string> flags() const {
+    std::vector<std::string> all = {"--demo"};
+    all.insert(all.end(), GetParam().flags.begin(), GetParam().flags.end());
+    all.insert(all.end(), stores.flags().begin(), stores.flags().end());
+    return all;
+  }
+
   sqlite::TemporaryFolder folder;
-  ServerProcess server{{.data = folder.path() / "data", .flags = {"--demo", GetParam()}}};
+  TestStores stores{GetParam().stores};
+  ServerProcess server{{.data = folder.path() / "data", .flags = flags()}};
 };
 
 TEST_P(MainJob, ALikeShowsOnEveryPageAtOnceAndSoDoesItsEnd) {
   expect_everywhere(446, false);
   toggle(true, 447);
   expect_everywhere(447, true);
+  expect_in_sql(447);
+  expect_everywhere(447, true);
   toggle(false, 446);
   expect_everywhere(446, false);
+  expect_in_sql(446);
 }
 
 TEST_P(MainJob, TheSameHoldsAfterARestart) {
@@ -75,6 +106,7 @@ TEST_P(MainJob, TheSameHoldsAfterARestart) {
   expect_everywhere(446, false);
   toggle(true, 447);
   expect_everywhere(447, true);
+  expect_in_sql(447);
 }
 
 TEST_P(MainJob, ThePostLeadsTheRankAndIsWhatItIsSaidToBe) {
@@ -86,8 +118,14 @@ TEST_P(MainJob, ThePostLeadsTheRankAndIsWhatItIsSaidToBe) {
             "");
 }
 
-INSTANTIATE_TEST_SUITE_P(Durability, MainJob, testing::Values("--durability=commit", "--durability=relaxed"),
-                         [](const auto& info) { return info.param.substr(info.param.find('=') + 1); });
+INSTANTIATE_TEST_SUITE_P(, MainJob,
+                         testing::Values(MainJobCase{.name = "commit", .flags = {"--durability=commit"}},
+                                         MainJobCase{.name = "relaxed", .flags = {"--durability=relaxed"}},
+                                         MainJobCase{.name = "memory_postgres", .stores = {LiveKind::kMemory, SqlKind::kPostgres}},
+                                         MainJobCase{.name = "redis_sqlite", .stores = {LiveKind::kRedis, SqlKind::kSqlite}},
+                                         MainJobCase{.name = "redis_postgres", .stores = {LiveKind::kRedis, SqlKind::kPostgres}},
+                                         MainJobCase{.name = "cluster_postgres", .stores = {LiveKind::kCluster, SqlKind::kPostgres}}),
+                         [](const auto& info) { return info.param.name; });
 
 }  // namespace
 }  // namespace hearth::tests

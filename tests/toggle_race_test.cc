@@ -15,6 +15,7 @@
 #include "hearth/drivers/sqlite/temporary_folder.h"
 #include "tests/support/http_client.h"
 #include "tests/support/server_process.h"
+#include "tests/support/test_stores.h"
 
 namespace hearth::tests {
 namespace {
@@ -23,7 +24,13 @@ constexpr std::size_t kConnections = 64;
 constexpr char kLike[] = "/api/posts/p/like";
 constexpr char kAda[] = R"({"sessionId":"ada"})";
 
-class ToggleRace : public testing::TestWithParam<std::string> {
+struct ToggleRaceCase {
+  std::string name;
+  StoresKind stores = {};
+  std::vector<std::string> flags = {};
+};
+
+class ToggleRace : public testing::TestWithParam<ToggleRaceCase> {
  protected:
   void TearDown() override { EXPECT_EQ(server.terminate().code, 0) << server.errors(); }
 
@@ -82,8 +89,15 @@ class ToggleRace : public testing::TestWithParam<std::string> {
     EXPECT_EQ(originals, 1u);
   }
 
+  std::vector<std::string> flags() const {
+    auto all = stores.flags();
+    all.insert(all.end(), GetParam().flags.begin(), GetParam().flags.end());
+    return all;
+  }
+
   sqlite::TemporaryFolder folder;
-  ServerProcess server{{.data = folder.path() / "data", .flags = {GetParam()}}};
+  TestStores stores{GetParam().stores};
+  ServerProcess server{{.data = folder.path() / "data", .flags = flags()}};
 };
 
 TEST_P(ToggleRace, AnEvenNumberOfTogglesFromEachOfSixtyFourEndsUnliked) {
@@ -171,8 +185,12 @@ TEST_P(ToggleRace, AKeyOfAnotherPathIsAnotherKey) {
   EXPECT_FALSE(other.header("idempotent-replayed"));
 }
 
-INSTANTIATE_TEST_SUITE_P(Durability, ToggleRace, testing::Values("--durability=commit", "--durability=relaxed"),
-                         [](const auto& info) { return info.param.substr(info.param.find('=') + 1); });
+INSTANTIATE_TEST_SUITE_P(, ToggleRace,
+                         testing::Values(ToggleRaceCase{.name = "commit", .flags = {"--durability=commit"}},
+                                         ToggleRaceCase{.name = "relaxed", .flags = {"--durability=relaxed"}},
+                                         ToggleRaceCase{.name = "redis_postgres", .stores = {LiveKind::kRedis, SqlKind::kPostgres}},
+                                         ToggleRaceCase{.name = "cluster_postgres", .stores = {LiveKind::kCluster, SqlKind::kPostgres}}),
+                         [](const auto& info) { return info.param.name; });
 
 }  // namespace
 }  // namespace hearth::tests

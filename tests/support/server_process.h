@@ -31,6 +31,9 @@ class ServerProcess {
   // SIGTERM without waiting for the end.
   void ask_to_stop() { process_->signal(15); }
   ExitStatus wait() { return process_->wait(); }
+  // It lives and does nothing, with its connections open.
+  void pause() { process_->signal(19); }
+  void resume() { process_->signal(18); }
   // kill -9. Throws if it had ended before by itself.
   void kill();
   // Serves from the same folder again, on another port. REQUIRES: it has ended.
