@@ -1,7 +1,9 @@
 #include "hearth/app/postgres_sql.h"
 
+#include <algorithm>
 #include <utility>
 
+#include "hearth/app/adoption/stores/postgres_adoption.h"
 #include "hearth/app/adoption/stores/postgres_diagnosis.h"
 #include "hearth/app/dataset/stores/postgres_rating_export.h"
 #include "hearth/app/metrics.h"
@@ -21,24 +23,36 @@ Result<std::unique_ptr<postgres::Database>> connect(const Config& config) {
   return *std::move(database);
 }
 
-Result<int> apply_migrations(postgres::Database& database, const likes::LedgerNames& names) {
+// A step that creates a table of its own finds it there only if it is another program's.
+Result<int> apply_migrations(postgres::Database& database, const likes::LedgerNames& names, PostgresSql::Existing existing) {
   std::vector<std::string_view> adopted;
-  if (names.ratings_table != likes::LedgerNames{}.ratings_table) adopted.emplace_back("post_ratings");
-  return postgres::migrate(database, postgres::kMigrations, adopted);
+  if (existing == PostgresSql::Existing::kAdopted) {
+    for (const char* table : {"post_ratings", "comments"}) {
+      auto is_there = adoption::PostgresAdoption::has_table(database, table);
+      if (!is_there) return std::unexpected(is_there.error());
+      if (*is_there) adopted.emplace_back(table);
+    }
+  }
+  bool has_other_name = names.ratings_table != likes::LedgerNames{}.ratings_table;
+  if (has_other_name && std::ranges::find(adopted, "post_ratings") == adopted.end()) adopted.emplace_back("post_ratings");
+  auto applied = postgres::migrate(database, postgres::kMigrations, adopted);
+  if (applied || applied.error().code != ErrorCode::kConflict || existing == PostgresSql::Existing::kAdopted) return applied;
+  return fail(ErrorCode::kConflict,
+              applied.error().message + "; `hearth import --from-database` adopts ratings and comments of another program");
 }
 
 }  // namespace
 
-Result<int> PostgresSql::migrate(const Config& config) {
+Result<int> PostgresSql::migrate(const Config& config, Existing existing) {
   auto database = connect(config);
   if (!database) return std::unexpected(database.error());
-  return apply_migrations(**database, config.ledger);
+  return apply_migrations(**database, config.ledger, existing);
 }
 
 Result<std::unique_ptr<PostgresSql>> PostgresSql::open(const Config& config, const Clock& clock) {
   auto database = connect(config);
   if (!database) return std::unexpected(database.error());
-  if (auto migrated = apply_migrations(**database, config.ledger); !migrated) return std::unexpected(migrated.error());
+  if (auto migrated = apply_migrations(**database, config.ledger, Existing::kRefused); !migrated) return std::unexpected(migrated.error());
   auto ledger = likes::PostgresLikeLedger::open(**database, config.ledger);
   if (!ledger) return std::unexpected(ledger.error());
   auto inbox = likes::PostgresLikeInbox::open(**database, config.ledger);
@@ -63,6 +77,15 @@ std::unique_ptr<content::RankCandidates> PostgresSql::rank(content::ReadDirty re
 
 Task<Result<void>> PostgresSql::on_repaired(std::string /*post*/) {
   co_return Result<void>{};
+}
+
+Result<void> PostgresSql::is_adopted() {
+  auto is_counted = adoption::PostgresAdoption(*database_, names_, adoption::Mode::kDryRun).is_counted();
+  if (!is_counted) return std::unexpected(is_counted.error());
+  if (*is_counted) return {};
+  return fail(ErrorCode::kConflict, names_.ratings_table +
+                                        ": there are ratings that Hearth has not counted; `hearth import --from-database` does, and fills "
+                                        "the live store");
 }
 
 std::unique_ptr<adoption::SqlDiagnosis> PostgresSql::diagnosis() {

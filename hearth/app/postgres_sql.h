@@ -21,11 +21,14 @@ namespace hearth::app {
 
 class PostgresSql final : public Sql {
  public:
+  // Tables of the names that Hearth would give its own: refused, or taken over if Hearth can use them.
+  enum class Existing : std::uint8_t { kRefused, kAdopted };
   // Brings the schema up to date and returns how many steps that took.
-  static Result<int> migrate(const Config& config);
+  static Result<int> migrate(const Config& config, Existing existing = Existing::kRefused);
   // Connects and brings the schema up to date. kUnavailable: the server cannot be reached.
   static Result<std::unique_ptr<PostgresSql>> open(const Config& config, const Clock& clock);
 
+  postgres::Database& database() { return *database_; }
   likes::LikeLedger& ledger() override { return *ledger_; }
   content::ContentStore& content() override { return content_store_; }
   content::ContentPages& pages() override { return pages_; }
@@ -43,6 +46,7 @@ class PostgresSql final : public Sql {
   likes::LikeInbox& inbox() override { return *inbox_; }
   bool is_shared() const override { return true; }
   std::unique_ptr<adoption::SqlDiagnosis> diagnosis() override;
+  Result<void> is_adopted() override;
   Result<dataset::ExportReport> export_to(dataset::WriteBytes write) override;
   Result<void> is_reachable() const override;
   void add_metrics(Metrics& metrics) const override;

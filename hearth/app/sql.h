@@ -54,6 +54,8 @@ class Sql {
   // Whether other nodes and programs may use this database too.
   virtual bool is_shared() const = 0;
 
+  // kConflict: there are ratings of another program that Hearth has not counted yet. Serving would take them for none.
+  virtual Result<void> is_adopted() = 0;
   // What is wrong with the likes in SQL. It outlives nothing of this.
   virtual std::unique_ptr<adoption::SqlDiagnosis> diagnosis() = 0;
   // Writes all that SQL has (dataset/exporter.h). For a thread that may block; other processes may serve meanwhile.

@@ -42,6 +42,7 @@ class SqliteSql final : public Sql {
   likes::LikeInbox& inbox() override { return inbox_; }
   bool is_shared() const override { return false; }
   std::unique_ptr<adoption::SqlDiagnosis> diagnosis() override;
+  Result<void> is_adopted() override { return {}; }
   Result<dataset::ExportReport> export_to(dataset::WriteBytes write) override;
   Result<void> is_reachable() const override { return {}; }
   void add_metrics(Metrics& /*metrics*/) const override {}

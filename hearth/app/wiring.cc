@@ -59,6 +59,7 @@ Result<std::unique_ptr<Hearth>> Hearth::open(const Config& config, const Clock& 
   if (!folder) return std::unexpected(folder.error());
   auto sql = open_sql(config, clock, vfs);
   if (!sql) return std::unexpected(sql.error());
+  if (auto adopted = (*sql)->is_adopted(); !adopted) return std::unexpected(adopted.error());
   auto live = open_live(config, clock, **sql, vfs);
   if (!live) return std::unexpected(live.error());
 

@@ -29,16 +29,19 @@ CREATE INDEX posts_by_author ON posts (author_id, created_at DESC, id DESC);
 CREATE INDEX posts_by_likes ON posts (likes DESC, created_at DESC, id DESC);
 
 -- No reference to posts: what a comment is about may be kept by another program, as with likes. `hearth diagnose` lists those
--- without a post.
-CREATE TABLE comments (
-  id         text COLLATE "C" PRIMARY KEY,
-  post_id    text COLLATE "C" NOT NULL,
-  author_id  text COLLATE "C" NOT NULL REFERENCES users (id),
-  content    text NOT NULL,
-  created_at timestamptz NOT NULL
-);
-
-CREATE INDEX comments_by_post ON comments (post_id, created_at DESC, id DESC);
+-- without a post. Of an adopted database its own table is left as it is (ledger.comments_table).
+DO $$ BEGIN
+  IF current_setting('hearth.adopted_comments', true) IS DISTINCT FROM 'on' THEN
+    CREATE TABLE comments (
+      id         text COLLATE "C" PRIMARY KEY,
+      post_id    text COLLATE "C" NOT NULL,
+      author_id  text COLLATE "C" NOT NULL REFERENCES users (id),
+      content    text NOT NULL,
+      created_at timestamptz NOT NULL
+    );
+    CREATE INDEX comments_by_post ON comments (post_id, created_at DESC, id DESC);
+  END IF;
+END $$;
 
 -- The answer that an Idempotency-Key got, written in the transaction of the change it made. NULL, seen by that transaction
 -- only: it is being made.

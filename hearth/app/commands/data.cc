@@ -7,10 +7,12 @@
 #include <fstream>
 #include <limits>
 #include <memory>
+#include <utility>
 #include <vector>
 
 #include "hearth/app/commands/command_line.h"
 #include "hearth/app/commands/running_server.h"
+#include "hearth/app/database_import.h"
 #include "hearth/app/dataset/dataset_routes.h"
 #include "hearth/app/dataset/exporter.h"
 #include "hearth/app/dataset/generator.h"
@@ -88,6 +90,22 @@ class ProgressBar {
   const bool is_shown_;
 };
 
+// The same for steps of which nobody knows how long they are.
+class StepLine {
+ public:
+  void show(const char* what, std::uint64_t posts) {
+    if (isatty(STDERR_FILENO) == 0) return;
+    std::fprintf(stderr, "\r%-24s %12llu posts", what, static_cast<unsigned long long>(posts));
+    is_open_ = true;
+  }
+  void end() {
+    if (std::exchange(is_open_, false)) std::fprintf(stderr, "\n");
+  }
+
+ private:
+  bool is_open_ = false;
+};
+
 void add_up(dataset::ImportReport& total, dataset::ImportReport part) {
   total.lines += part.lines;
   total.users += part.users;
@@ -160,20 +178,55 @@ Result<dataset::ImportReport> import_into(Hearth& hearth, const std::string& pat
   return read_file(path, {hearth.sql->content(), hearth.sql->pages(), &hearth.live->store()}, mode);
 }
 
+// The likes of a database that another program has filled.
+int import_database(const Config& config, DatabaseImportOptions options, bool as_json) {
+  if (!config.database.url) {
+    complain("hearth: --from-database: database.url says which; it is not set");
+    return kWrongArguments;
+  }
+  if (config.live.store == LiveStore::kMemory) {
+    if (auto free = DataFolder::lock(config.data); !free)
+      return report({free.error().code, free.error().message + "; it has the likes in memory: stop it, and import then"});
+  }
+  SystemClock clock;
+  StepLine progress;
+  options.progress = [&](const char* what, std::uint64_t posts) { progress.show(what, posts); };
+  auto imported = DatabaseImport(config, clock, std::move(options)).run();
+  progress.end();
+  if (!imported) return report(imported.error());
+  std::printf("%s", as_json ? (adoption::to_json(*imported) + "\n").c_str() : adoption::to_text(*imported).c_str());
+  return imported->left.total == 0 ? kDone : kFailed;
+}
+
 }  // namespace
 
 int import_data(const Arguments& arguments) {
-  CommandLine command(
-      "import", "Imports users, posts and ratings from NDJSON. Bad lines are reported and skipped. Running it again changes nothing.");
+  CommandLine command("import",
+                      "Imports users, posts and ratings from NDJSON, or the likes of the configured database, which another program has "
+                      "filled. Bad lines are reported and skipped. Running it again changes nothing.");
   std::string path;
   bool is_strict = false;
   bool as_json = false;
-  command.options().add_option("FILE", path, "the NDJSON file")->required()->check(CLI::ExistingFile);
-  command.options().add_flag("--strict", is_strict, "check the whole file first, and import nothing if a line is bad");
+  bool is_from_database = false;
+  DatabaseImportOptions database;
+  auto* file = command.options().add_option("FILE", path, "the NDJSON file")->check(CLI::ExistingFile);
+  auto* strict = command.options().add_flag("--strict", is_strict, "check the whole file first, and import nothing if a line is bad");
+  auto* from_database =
+      command.options().add_flag("--from-database", is_from_database, "adopt the ratings in database.url, by the names in ledger.*");
+  command.options().add_flag("--dry-run", database.is_dry_run, "with --from-database: say what would be done")->needs(from_database);
+  command.options()
+      .add_flag("--keep-duplicates", database.keeps_duplicates, "with --from-database: refuse where the ratings have no unique index")
+      ->needs(from_database);
   command.options().add_flag("--json", as_json, "print the report as JSON");
+  from_database->excludes(file)->excludes(strict);
   int status = kDone;
   auto config = command.load(arguments, status);
   if (!config) return status;
+  if (is_from_database) return import_database(*config, std::move(database), as_json);
+  if (path.empty()) {
+    complain("hearth: import needs a FILE, or --from-database");
+    return kWrongArguments;
+  }
 
   SystemClock clock;
   auto hearth = Hearth::open(*config, clock);

@@ -12,7 +12,7 @@
 #include "hearth/app/adoption/stores/postgres_diagnosis.h"
 #include "hearth/app/commands/command_line.h"
 #include "hearth/app/commands/running_server.h"
-#include "hearth/app/redis_live.h"
+#include "hearth/app/redis_guest.h"
 #include "hearth/app/wiring.h"
 #include "hearth/base/run_to_end.h"
 #include "hearth/likes/stores/redis/redis_look.h"
@@ -22,8 +22,6 @@ namespace {
 
 using adoption::Diagnosis;
 
-constexpr std::chrono::seconds kRedisWait{5};
-constexpr std::chrono::milliseconds kRedisPoll{20};
 constexpr std::chrono::seconds kSettling{1};  // other nodes bring to SQL what was answered, twice a second
 
 // The address of the server that holds the data folder, if one does.
@@ -31,29 +29,6 @@ std::optional<std::string> server_of(const Config& config) {
   if (!std::filesystem::exists(config.data)) return std::nullopt;
   auto folder = DataFolder::lock(config.data);
   return folder ? std::nullopt : DataFolder::announced(config.data);
-}
-
-// Redis as a guest, who takes no part in bringing likes to SQL.
-struct RedisGuest {
-  std::unique_ptr<redis::Client> client;
-  std::unique_ptr<likes::RedisLook> look;
-};
-
-Result<RedisGuest> visit_redis(const Config& config, const std::optional<likes::Deployment>& deployment) {
-  redis::ClientOptions options{.url = *config.redis.url, .client_name = "hearth-diagnose"};
-  if (config.redis.tls_ca_file) options.tls_ca_file = config.redis.tls_ca_file->string();
-  auto client = redis::Client::open(std::move(options));
-  if (!client) return std::unexpected(client.error());
-  auto deadline = std::chrono::steady_clock::now() + kRedisWait;
-  while (!(*client)->is_serving()) {
-    if (std::chrono::steady_clock::now() > deadline) return fail(ErrorCode::kUnavailable, "Redis cannot be reached");
-    std::this_thread::sleep_for(kRedisPoll);
-  }
-  bool is_tagged = deployment ? deployment->is_tagged : RedisLive::wants_tagged_keys(config);
-  likes::RedisKeys keys(is_tagged ? likes::KeyLayout::kTagged : likes::KeyLayout::kPlain,
-                        deployment ? deployment->partitions : config.live.partitions);
-  auto look = std::make_unique<likes::RedisLook>(**client, keys);
-  return RedisGuest{*std::move(client), std::move(look)};
 }
 
 Task<Result<void>> settle() {
@@ -70,17 +45,18 @@ Result<Diagnosis> diagnose_database(const Config& config) {
 
   auto deployment = run_to_end(sql.deployment());
   if (!deployment) return std::unexpected(deployment.error());
-  auto guest = visit_redis(config, *deployment);
-  if (!guest) {
+  auto client = visit_redis(config);
+  if (!client) {
     auto diagnosis = run_to_end(adoption::Diagnoser(sql, {}).diagnose());
-    if (diagnosis) diagnosis->drift.not_possible = "live state cannot be compared: " + guest.error().message;
+    if (diagnosis) diagnosis->drift.not_possible = "live state cannot be compared: " + client.error().message;
     return diagnosis;
   }
-  adoption::Diagnoser diagnoser(sql, {.counts = [&](std::vector<std::string> posts) { return guest->look->counts(std::move(posts)); },
-                                      .scan = [&](std::string from) { return guest->look->scan(std::move(from)); },
+  likes::RedisLook look(**client, keys_of(config, *deployment));
+  adoption::Diagnoser diagnoser(sql, {.counts = [&](std::vector<std::string> posts) { return look.counts(std::move(posts)); },
+                                      .scan = [&](std::string from) { return look.scan(std::move(from)); },
                                       .settle = settle});
   auto diagnosis = run_to_end(diagnoser.diagnose());
-  guest->client->stop();
+  (*client)->stop();
   return diagnosis;
 }
 

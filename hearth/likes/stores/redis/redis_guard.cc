@@ -35,11 +35,11 @@ std::string info_value(const std::string& info, std::string_view name) {
   return info.substr(begin, info.find_first_of("\r\n", begin) - begin);
 }
 
+}  // namespace
+
 std::string text_of(const Deployment& deployment) {
   return deployment.id + " " + std::to_string(deployment.partitions) + " " + (deployment.is_tagged ? "tagged" : "plain");
 }
-
-}  // namespace
 
 void RedisGuard::on_change() {
   ++changes_;
@@ -57,6 +57,7 @@ void RedisGuard::set(ServedFrom from, std::uint64_t changes) {
   auto before = served_from_.exchange(from);
   if (from == ServedFrom::kLive && changes != changes_) served_from_ = ServedFrom::kNowhere;
   if (before == from) return;
+  if (from == ServedFrom::kLive) is_returning_ = false;
   if (from == ServedFrom::kLive) log::info("likes", "likes are served from Redis");
   if (from == ServedFrom::kSql) log::warning("likes", "Redis is away: likes are served from SQL");
 }
@@ -74,6 +75,7 @@ Result<bool> RedisGuard::decide() {
   if (!parts_.client.is_connected()) return without_live();
   away_since_.reset();
   if (!parts_.client.is_serving()) {
+    remembered_.clear();
     if (auto admitted = admit_servers(); !admitted) {
       set(ServedFrom::kNowhere, changes);
       return std::unexpected(admitted.error());
@@ -82,11 +84,11 @@ Result<bool> RedisGuard::decide() {
   auto mode = parts_.control.mode();
   if (!mode) return std::unexpected(mode.error());  // SQL is away: what is served from stays
   if (*mode == LiveMode::kFallback) {
-    auto more = drain();
-    if (!more) return more;
+    if (auto drained = drain(); !drained) return std::unexpected(drained.error());
     mode = parts_.control.leave_fallback();
     if (!mode) return std::unexpected(mode.error());
     if (*mode == LiveMode::kFallback) {
+      is_returning_ = true;  // as fast as it is drained more comes
       set(ServedFrom::kSql, changes);
       return true;
     }
@@ -96,12 +98,14 @@ Result<bool> RedisGuard::decide() {
     if (reported.error().code == ErrorCode::kConflict) set(ServedFrom::kNowhere, changes);
     return std::unexpected(reported.error());
   }
+  remembered_.clear();
   set(ServedFrom::kLive, changes);
   return drainer_.run_once();  // what other programs did to the ratings
 }
 
 // A node that has just begun, or has just lost Redis, gives it the time that a report of the others lasts.
 Result<bool> RedisGuard::without_live() {
+  is_returning_ = false;
   auto now = parts_.clock.steady();
   if (!away_since_) away_since_ = now;
   auto mode = now - *away_since_ >= kFallbackAfter ? parts_.control.enter_fallback() : parts_.control.mode();
@@ -187,26 +191,27 @@ Result<void> RedisGuard::report_settings(const redis::ServerInfo& server) {
   return {};
 }
 
-// True: changes are made from several nodes faster than they can be drained.
-Result<bool> RedisGuard::drain() {
-  for (;;) {
-    auto more = drainer_.run_once();
-    if (!more) return more;
-    if (!*more) break;
+Result<void> RedisGuard::drain() {
+  for (bool more = true; more;) {
+    auto drained = drainer_.run_once();
+    if (!drained) return std::unexpected(drained.error());
+    more = *drained;
   }
-  if (auto remembered = remember_keys(); !remembered) return std::unexpected(remembered.error());
-  return false;
+  return {};
 }
 
+// Before the operations that came with these keys are removed: as long as one is there no node serves from Redis.
 Result<void> RedisGuard::remember_keys() {
   auto answered = parts_.inbox.answered_keys();
   if (!answered) return std::unexpected(answered.error());
   auto now = parts_.clock.now();
   for (const auto& one : *answered) {
+    if (remembered_.contains(one.key.scope)) continue;
     auto rest = std::chrono::duration_cast<std::chrono::milliseconds>(kIdempotencyKept - (now - one.at));
     if (rest.count() <= 0) continue;
     auto remembered = run_to_end(parts_.store.remember(one.post, one.key, one.outcome, rest));
     if (!remembered) return remembered;
+    remembered_.insert(one.key.scope);
   }
   return {};
 }

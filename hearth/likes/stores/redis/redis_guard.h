@@ -15,6 +15,7 @@
 #include <mutex>
 #include <optional>
 #include <string>
+#include <unordered_set>
 
 #include "hearth/base/clock.h"
 #include "hearth/drivers/redis/client.h"
@@ -25,6 +26,9 @@
 #include "hearth/outbox/partition_leases.h"
 
 namespace hearth::likes {
+
+// What kDeploymentKey holds.
+std::string text_of(const Deployment& deployment);
 
 enum class ServedFrom : std::uint8_t { kNowhere, kLive, kSql };
 
@@ -42,7 +46,7 @@ class RedisGuard {
     Deployment deployment;
     std::string node;
   };
-  explicit RedisGuard(Parts parts) : parts_(std::move(parts)), drainer_(parts_.inbox, parts_.store) {}
+  explicit RedisGuard(Parts parts) : parts_(std::move(parts)), drainer_(parts_.inbox, parts_.store, [this] { return remember_keys(); }) {}
 
   // Looks and decides. True: there is more to drain.
   Result<bool> step();
@@ -50,6 +54,8 @@ class RedisGuard {
   void on_change();
 
   ServedFrom served_from() const { return served_from_; }
+  // Redis is about to serve again: SQL takes no changes for a moment, so that the inbox becomes empty.
+  bool is_returning() const { return is_returning_; }
   // Why nothing is served.
   Error reason() const;
 
@@ -60,7 +66,7 @@ class RedisGuard {
   Result<void> check_deployment(const redis::ServerInfo& server);
   Result<void> check_version(const redis::ServerInfo& server) const;
   Result<void> report_settings(const redis::ServerInfo& server);
-  Result<bool> drain();
+  Result<void> drain();
   Result<void> remember_keys();
   void set(ServedFrom from, std::uint64_t changes);
 
@@ -68,7 +74,9 @@ class RedisGuard {
   InboxDrainer drainer_;
   std::optional<std::chrono::steady_clock::time_point> away_since_;  // the thread of step()
   std::atomic<ServedFrom> served_from_{ServedFrom::kNowhere};
-  std::atomic<std::uint64_t> changes_{0};  // of the client's connections
+  std::atomic<bool> is_returning_{false};
+  std::unordered_set<std::string> remembered_;  // keys of fallback that this Redis knows
+  std::atomic<std::uint64_t> changes_{0};       // of the client's connections
   mutable std::mutex mutex_;
   Error reason_{ErrorCode::kUnavailable, "the live store has not been reached yet"};
 };
