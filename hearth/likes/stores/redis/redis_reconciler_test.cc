@@ -61,6 +61,7 @@ class RedisReconciler : public testing::TestWithParam<KeyLayout> {
   }
   static Task<Result<void>> flush(RedisNode& node) { co_return node.try_flush(); }
 
+  Loops loops{2};  // outlive the client that wakes them
   redis::RedisServer& server = shared_server();
   const std::string url = emptied(server);
   const RedisKeys keys{GetParam(), kTestPartitions};
@@ -189,7 +190,6 @@ TEST_P(RedisReconciler, RepairsDoNotRaceLikes) {
       for (const auto& name : sessions) must(co_await store.change({.post = post("p"), .session = session(name)}));
     }
   };
-  Loops loops(2);
   loops.spawn(0, like_all(node->store, names));
   loops.spawn(1, disturb());
   loops.run();
