@@ -14,7 +14,7 @@ namespace hearth::likes {
 
 // A post as the live store has it.
 struct LivePost {
-  LikeView view;                      // `is_liked` means nothing here
+  LikeView view;                           // `is_liked` means nothing here
   std::vector<std::string> sessions = {};  // if they were wanted and are known
   bool has_sessions = false;
 };

@@ -127,7 +127,8 @@ void mend_all(Connection& connection, const RatingsTable& ratings, const PostsTa
 }  // namespace
 
 Result<bool> PostgresAdoption::has_table(postgres::Database& database, const std::string& name) {
-  return database.read_blocking([&](Connection& connection) -> Result<bool> { return connection.query(kHasTable, name).first().boolean(0); });
+  return database.read_blocking(
+      [&](Connection& connection) -> Result<bool> { return connection.query(kHasTable, name).first().boolean(0); });
 }
 
 Result<bool> PostgresAdoption::is_counted() {
