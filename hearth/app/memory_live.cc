@@ -67,7 +67,7 @@ MemoryLive::MemoryLive(std::unique_ptr<outbox::Journal> journal, std::string own
       store_(*journal_, sql.ledger(), clock,
              {.memory_limit = config.live.memory_limit, .idempotency_bytes_max = config.idempotency.bytes_max}),
       posts_(store_),
-      drainer_(sql.inbox(), store_),
+      drainer_(sql.inbox(), [this](auto changes) { return store_.change_all(std::move(changes)); }),
       flush_task_({.name = "flusher",
                    .period = std::min<std::chrono::milliseconds>(config.flush.interval, kLeaseRenewal),
                    .retry_max = kFlushRetryMax},

@@ -1,5 +1,7 @@
 #include "hearth/likes/inbox_drainer.h"
 
+#include <algorithm>
+#include <string>
 #include <utility>
 #include <vector>
 
@@ -10,6 +12,12 @@ namespace hearth::likes {
 namespace {
 
 constexpr std::size_t kOperationsPerStep = 500;
+
+// The time too: the ids of another database, or of one that was set back, may be the same.
+IdempotencyKey key_of(const InboxOperation& operation) {
+  return {.scope = "inbox:" + std::to_string(operation.id) + ":" + std::to_string(operation.at.time_since_epoch().count()),
+          .request = operation.is_liked ? "like" : "unlike"};
+}
 
 }  // namespace
 
@@ -29,9 +37,10 @@ Result<bool> InboxDrainer::run_once() {
     changes.push_back({.post = PostId::trusted(operation.post),
                        .session = SessionId::trusted(operation.session),
                        .action = operation.is_liked ? LikeAction::kLike : LikeAction::kUnlike,
-                       .at = operation.at});
+                       .at = operation.at,
+                       .idempotency = key_of(operation)});
   }
-  auto outcomes = run_to_end(store_.change_all(std::move(changes)));
+  auto outcomes = run_to_end(make_(std::move(changes)));
   std::optional<Error> failure;
   std::size_t next = 0;
   for (const auto& operation : *operations) {
@@ -43,9 +52,14 @@ Result<bool> InboxDrainer::run_once() {
     }
     made.push_back(operation.id);
   }
+  bool more = operations->size() == kOperationsPerStep;
+  bool is_from_fallback = std::ranges::any_of(*operations, [](const auto& one) { return one.origin == InboxOrigin::kFallback; });
+  if (!more && is_from_fallback && before_empty_) {
+    if (auto done = before_empty_(); !done) return std::unexpected(done.error());
+  }
   if (auto removed = inbox_.remove(made); !removed) return std::unexpected(removed.error());
   if (failure) return std::unexpected(*failure);
-  return operations->size() == kOperationsPerStep;
+  return more;
 }
 
 }  // namespace hearth::likes

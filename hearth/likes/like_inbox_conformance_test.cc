@@ -63,6 +63,15 @@ class LikeInboxConformance : public testing::TestWithParam<LikeLedgerMaker> {
       names.push_back(operation.post + " " + operation.session + (operation.is_liked ? " +" : " -"));
     return names;
   }
+  // The same, only the last of each post and session: an older one may wait too.
+  Names last_waiting() {
+    Names names;
+    for (auto& name : waiting()) {
+      std::erase_if(names, [&](const auto& older) { return older.substr(0, older.size() - 1) == name.substr(0, name.size() - 1); });
+      names.push_back(std::move(name));
+    }
+    return names;
+  }
   void drain() {
     std::vector<std::uint64_t> ids;
     for (const auto& operation : must(inbox().operations(100))) ids.push_back(operation.id);
@@ -125,14 +134,15 @@ TEST_P(LikeInboxConformance, OperationsAreTheLastStatesInTheOrderTheyCame) {
   must(change("q", "bob"));
   must(change("p", "eve", LikeAction::kUnlike));  // changes nothing here, and may in the live store
   must(change("p", "ada"));
-  EXPECT_EQ(waiting(), (Names{"q bob +", "p eve -", "p ada -"}));
-  auto operations = must(inbox().operations(2));
-  ASSERT_EQ(operations.size(), 2u);
-  EXPECT_LT(operations[0].id, operations[1].id);
-  EXPECT_EQ(operations[0].origin, InboxOrigin::kFallback);
-  must(inbox().remove({operations[0].id}));
-  must(inbox().remove({operations[0].id, 1'000'000}));
-  EXPECT_EQ(waiting(), (Names{"p eve -", "p ada -"}));
+  EXPECT_EQ(last_waiting(), (Names{"q bob +", "p eve -", "p ada -"}));
+  auto operations = must(inbox().operations(100));
+  auto of_bob = std::ranges::find(operations, "bob", &InboxOperation::session);
+  EXPECT_EQ(of_bob->origin, InboxOrigin::kFallback);
+  EXPECT_LT(of_bob->id, operations.back().id);
+  EXPECT_EQ(must(inbox().operations(2)).size(), 2u);
+  must(inbox().remove({of_bob->id}));
+  must(inbox().remove({of_bob->id, 1'000'000}));
+  EXPECT_EQ(last_waiting(), (Names{"p eve -", "p ada -"}));
 }
 
 TEST_P(LikeInboxConformance, WhatIsDrainedCountsUntilTheLedgerHasIt) {

@@ -23,7 +23,9 @@ using postgres::Failure;
 // An operation `o` of a post with the head `c` counts until the ledger has caught up with it.
 constexpr std::string_view kCounts = "(NOT o.is_drained OR o.version > coalesce(c.version, 0))";
 
-constexpr std::string_view kMode = "SELECT is_fallback AND NOT is_closing, clock_timestamp() FROM live_control FOR SHARE";
+// Shared with other changes. Who wants to change the mode is next; see PostgresLiveControl.
+constexpr char kShareMode[] = "LOCK TABLE live_control IN SHARE MODE";
+constexpr std::string_view kMode = "SELECT is_fallback AND NOT is_closing, clock_timestamp() FROM live_control";
 
 // Waits for others that use the key, and then sees what they left. A key that is too old is as good as new.
 constexpr std::string_view kClaimKeys =
@@ -46,9 +48,10 @@ constexpr std::string_view kAnsweredKeys =
     "SELECT scope, request, created_at, post_id, is_liked, likes, version, changed FROM inbox_keys "
     "WHERE likes IS NOT NULL AND created_at > now() - $1 * interval '1 second'";
 
+// Only drained ones: a node may have read one that waits, and must not bring it after a newer one that another node drains.
 constexpr std::string_view kDropOlder =
     "DELETE FROM like_inbox AS o USING unnest($1, $2) AS made (post, session) "
-    "WHERE o.post_id = made.post AND o.session_id = made.session AND NOT o.is_foreign";
+    "WHERE o.post_id = made.post AND o.session_id = made.session AND NOT o.is_foreign AND o.is_drained";
 constexpr std::string_view kAppend =
     "INSERT INTO like_inbox (post_id, session_id, is_liked, at, is_foreign, likes, version) "
     "SELECT post, session, is_liked, at, false, likes, version FROM unnest($1, $2, $3, $4, $5, $6) WITH ORDINALITY "
@@ -246,6 +249,7 @@ class PostgresLikeInbox::Reader {
   Result<InboxChanges> change_all(const std::vector<LikeChange>& changes) {
     InboxChanges made;
     auto claimed = claim_keys(connection_, changes, made);
+    connection_.execute(kShareMode);
     auto mode = connection_.query(kMode);
     if (!mode.first().boolean(0)) return fail(ErrorCode::kConflict, "the live store is about to serve again, or does already");
     auto names = distinct_posts(changes);

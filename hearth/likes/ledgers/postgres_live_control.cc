@@ -13,7 +13,9 @@ constexpr std::string_view kDeployment = "SELECT deployment_id, partitions, is_t
 constexpr std::string_view kChangeDeployment = "UPDATE live_control SET deployment_id = $1, partitions = $2, is_tagged = $3";
 
 constexpr std::string_view kMode = "SELECT is_fallback FROM live_control";
-// Nobody reports or changes likes in fallback between the look and the change of mode.
+// Nobody reports or changes likes in fallback between the look and the change of mode. The lock on the table is one that
+// waiters get in turn: for the row alone, which changes share, it could wait as long as there are any.
+constexpr char kLockTable[] = "LOCK TABLE live_control IN ROW EXCLUSIVE MODE";
 constexpr std::string_view kLockMode = "SELECT is_fallback FROM live_control FOR UPDATE";
 constexpr std::string_view kShareMode = "SELECT is_fallback FROM live_control FOR SHARE";
 constexpr std::string_view kSetMode = "UPDATE live_control SET is_fallback = $1, is_closing = $2";
@@ -78,6 +80,7 @@ Result<bool> PostgresLiveControl::is_healthy_elsewhere(const std::string& node) 
 
 Result<LiveMode> PostgresLiveControl::enter_fallback() {
   return database_.write_blocking([](Connection& connection) -> Result<LiveMode> {
+    connection.execute(kLockTable);
     bool is_fallback = connection.query(kLockMode).first().boolean(0);
     if (!is_fallback && is_someone_healthy(connection, /*other_than=*/"")) return LiveMode::kLive;
     connection.run(kSetMode, /*is_fallback=*/true, /*is_closing=*/false);
@@ -87,6 +90,7 @@ Result<LiveMode> PostgresLiveControl::enter_fallback() {
 
 Result<LiveMode> PostgresLiveControl::leave_fallback() {
   return database_.write_blocking([](Connection& connection) -> Result<LiveMode> {
+    connection.execute(kLockTable);
     bool is_fallback = connection.query(kLockMode).first().boolean(0);
     bool is_waiting = is_fallback && connection.query(kIsInboxWaiting).first().boolean(0);
     connection.run(kSetMode, /*is_fallback=*/is_waiting, /*is_closing=*/is_waiting);

@@ -41,6 +41,12 @@ std::string text_of(const Deployment& deployment) {
   return deployment.id + " " + std::to_string(deployment.partitions) + " " + (deployment.is_tagged ? "tagged" : "plain");
 }
 
+RedisGuard::RedisGuard(Parts parts)
+    : parts_(std::move(parts)),
+      drainer_(
+          parts_.inbox, [this](auto changes) { return parts_.store.change_unordered(std::move(changes)); },
+          [this] { return remember_keys(); }) {}
+
 void RedisGuard::on_change() {
   ++changes_;
   auto live = ServedFrom::kLive;
@@ -57,7 +63,6 @@ void RedisGuard::set(ServedFrom from, std::uint64_t changes) {
   auto before = served_from_.exchange(from);
   if (from == ServedFrom::kLive && changes != changes_) served_from_ = ServedFrom::kNowhere;
   if (before == from) return;
-  if (from == ServedFrom::kLive) is_returning_ = false;
   if (from == ServedFrom::kLive) log::info("likes", "likes are served from Redis");
   if (from == ServedFrom::kSql) log::warning("likes", "Redis is away: likes are served from SQL");
 }
@@ -88,7 +93,6 @@ Result<bool> RedisGuard::decide() {
     mode = parts_.control.leave_fallback();
     if (!mode) return std::unexpected(mode.error());
     if (*mode == LiveMode::kFallback) {
-      is_returning_ = true;  // as fast as it is drained more comes
       set(ServedFrom::kSql, changes);
       return true;
     }
@@ -105,7 +109,6 @@ Result<bool> RedisGuard::decide() {
 
 // A node that has just begun, or has just lost Redis, gives it the time that a report of the others lasts.
 Result<bool> RedisGuard::without_live() {
-  is_returning_ = false;
   auto now = parts_.clock.steady();
   if (!away_since_) away_since_ = now;
   auto mode = now - *away_since_ >= kFallbackAfter ? parts_.control.enter_fallback() : parts_.control.mode();
@@ -197,10 +200,10 @@ Result<void> RedisGuard::drain() {
     if (!drained) return std::unexpected(drained.error());
     more = *drained;
   }
-  return {};
+  return remember_keys();
 }
 
-// Before the operations that came with these keys are removed: as long as one is there no node serves from Redis.
+// Before the last operations are removed: as long as one is there no node serves from Redis.
 Result<void> RedisGuard::remember_keys() {
   auto answered = parts_.inbox.answered_keys();
   if (!answered) return std::unexpected(answered.error());

@@ -46,7 +46,7 @@ class RedisGuard {
     Deployment deployment;
     std::string node;
   };
-  explicit RedisGuard(Parts parts) : parts_(std::move(parts)), drainer_(parts_.inbox, parts_.store, [this] { return remember_keys(); }) {}
+  explicit RedisGuard(Parts parts);
 
   // Looks and decides. True: there is more to drain.
   Result<bool> step();
@@ -54,8 +54,6 @@ class RedisGuard {
   void on_change();
 
   ServedFrom served_from() const { return served_from_; }
-  // Redis is about to serve again: SQL takes no changes for a moment, so that the inbox becomes empty.
-  bool is_returning() const { return is_returning_; }
   // Why nothing is served.
   Error reason() const;
 
@@ -74,7 +72,6 @@ class RedisGuard {
   InboxDrainer drainer_;
   std::optional<std::chrono::steady_clock::time_point> away_since_;  // the thread of step()
   std::atomic<ServedFrom> served_from_{ServedFrom::kNowhere};
-  std::atomic<bool> is_returning_{false};
   std::unordered_set<std::string> remembered_;  // keys of fallback that this Redis knows
   std::atomic<std::uint64_t> changes_{0};       // of the client's connections
   mutable std::mutex mutex_;

@@ -135,7 +135,7 @@ std::vector<RedisLikeStore::Group> RedisLikeStore::grouped(const std::vector<Lik
 }
 
 ScriptCall RedisLikeStore::call_for(const Group& group, const std::vector<LikeChange>& changes) const {
-  bool has_records = changes[group.items.front()].idempotency.has_value();  // then there is one change only
+  bool has_records = changes[group.items.front()].idempotency.has_value();  // then all have keys
   ScriptCall call{.script = &scripts::change()};
   call.keys.reserve(1 + group.items.size() * 5);
   call.arguments.reserve(3 + group.items.size() * 5);

@@ -39,6 +39,9 @@ class RedisLikeStore final : public LikeStore {
   Task<std::vector<Result<LikeOutcome>>> change_all(std::vector<LikeChange> changes) override;
   Task<Result<std::vector<LikeView>>> read(std::vector<PostId> posts, std::optional<SessionId> session) override;
 
+  // Like change_all(), for keys that come with one post each: all of a partition in one step, and what fails keeps nothing
+  // else from being made.
+  Task<std::vector<Result<LikeOutcome>>> change_unordered(std::vector<LikeChange> changes);
   // Loads those of the posts that are not.
   Task<Result<void>> load(std::vector<std::string> posts);
   // Makes an answer that was given elsewhere the answer of its key.
@@ -78,7 +81,6 @@ class RedisLikeStore final : public LikeStore {
   redis::ScriptCall call_for(const Group& group, const std::vector<LikeChange>& changes) const;
   Task<std::vector<Result<LikeOutcome>>> change_in_order(std::vector<LikeChange> changes);
   Task<Result<void>> claim(IdempotencyKey key);
-  Task<std::vector<Result<LikeOutcome>>> change_unordered(std::vector<LikeChange> changes);
   Task<std::vector<std::string>> read_once(const View& view, std::vector<LikeView>& views, Result<void>& outcome);
   Task<Result<std::vector<std::string>>> load_unknown(std::vector<std::string> posts);
   Task<Result<void>> sort_out(Gathering& gathered);
