@@ -11,6 +11,7 @@
 #include "hearth/base/run_to_end.h"
 #include "hearth/likes/stores/redis/layout_move.h"
 #include "hearth/likes/stores/redis/redis_look.h"
+#include "hearth/likes/stores/redis/session_sets.h"
 
 namespace hearth::app {
 namespace {
@@ -270,6 +271,10 @@ Result<void> DatabaseImport::fill_redis(redis::Client& client, PostgresSql& sql)
   }
   if (auto loaded = load_all(live, sql.ledger()); !loaded) return loaded;
   if (auto loaded = load_unknown(live, sql.ledger()); !loaded) return loaded;
+  show("looking at sessions", report_.loaded);
+  auto pruned = likes::SessionSets(client, live.store(), live.keys()).prune();
+  if (!pruned) return std::unexpected(pruned.error());
+  report_.pruned = *pruned;
   if (auto flushed = run_to_end(live.flush()); !flushed) return flushed;
   likes::Flush flush = [&live] { return live.flush(); };
   likes::LikeReconciler reconciler(live.store(), live.posts(), sql.ledger(), flush);

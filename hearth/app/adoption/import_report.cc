@@ -74,6 +74,7 @@ std::string to_json(const DatabaseImportReport& report) {
       .field("duplicatesRemoved", report.duplicates_removed)
       .field("loaded", report.loaded)
       .field("adopted", report.adopted)
+      .field("pruned", report.pruned)
       .field("moved", report.moved)
       .field("verified", report.verified)
       .field("moving", report.moving);
@@ -92,6 +93,7 @@ std::string to_text(const DatabaseImportReport& report) {
   text +=
       fmt::format("{} posts with {} ratings; {} posts new to Hearth, {} duplicates removed, {} counts mended, {} likes adopted from Redis",
                   report.posts, report.ratings, report.entered, report.duplicates_removed, report.differences.total, report.adopted);
+  if (report.pruned > 0) text += fmt::format(", {} posts taken out of sets of sessions that do not like them", report.pruned);
   if (report.moved > 0) text += fmt::format(", {} posts moved to tagged keys", report.moved);
   if (report.is_dry_run) return text + "; this was a trial, and nothing was changed\n";
   return text + fmt::format("; {} posts loaded, {} verified, {} liked too fast for that, {} left wrong\n", report.loaded, report.verified,

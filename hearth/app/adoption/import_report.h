@@ -32,6 +32,7 @@ struct DatabaseImportReport {
   std::uint64_t duplicates_removed = 0;
   std::uint64_t loaded = 0;    // posts in the live store
   std::uint64_t adopted = 0;   // ratings that the live store had and SQL had not
+  std::uint64_t pruned = 0;    // posts that stood in sets of sessions which do not like them
   std::uint64_t moved = 0;     // posts whose keys got another layout
   std::uint64_t verified = 0;  // posts whose count and sessions were compared
   std::uint64_t moving = 0;    // posts that were liked too fast for that; the next run can compare them

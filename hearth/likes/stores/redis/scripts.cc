@@ -11,6 +11,7 @@ extern const char kInstall[];
 extern const char kDrop[];
 extern const char kCopy[];
 extern const char kReserve[];
+extern const char kPrune[];
 extern const char kRecount[];
 
 const redis::Script& change() {
@@ -35,6 +36,10 @@ const redis::Script& copy() {
 }
 const redis::Script& reserve() {
   static const redis::Script script{std::string(kReserve)};
+  return script;
+}
+const redis::Script& prune() {
+  static const redis::Script script{std::string(kPrune)};
   return script;
 }
 const redis::Script& recount() {

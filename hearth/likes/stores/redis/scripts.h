@@ -12,6 +12,7 @@ const redis::Script& install();
 const redis::Script& drop();
 const redis::Script& copy();
 const redis::Script& reserve();
+const redis::Script& prune();
 const redis::Script& recount();
 
 }  // namespace hearth::likes::scripts
