@@ -312,6 +312,44 @@ TEST_F(Adoption, PlainKeysOfAnotherProgramMoveAtTheFirstImport) {
   EXPECT_EQ(redis_run({"EXISTS", "post:liked:1", "post:likes:1", std::string("session:likes:") + kEve}).integer, 0);
 }
 
+TEST_F(Adoption, AMoveThatEndedInTheMiddleIsFinished) {
+  execute(kOtherProgram);
+  import();
+  execute("UPDATE live_control SET is_tagged = true");  // and Redis was not told
+  more.push_back("--redis.keys=tagged");
+  auto report = import();
+  EXPECT_EQ(find_mismatch(R"({"leftTotal": 0, "moved": 4})", report), "") << report;
+  EXPECT_EQ(redis_run({"EXISTS", "post:liked:1", "post:liked:2", "post:liked:4", "post:liked:99"}).integer, 0);
+  auto server = serve();
+  HttpClient http(server->port());
+  EXPECT_EQ(likes(http, "1"), 2);
+  more = {"--redis.keys=plain"};
+  auto refused = hearth({"import", "--from-database"});
+  EXPECT_NE(refused.errors.find("no way back"), std::string::npos) << refused.errors;
+}
+
+TEST_F(Adoption, PlainKeysOnAClusterMove) {
+  execute(kOtherProgram);
+  redis::RedisCluster cluster;
+  auto run = [&](const std::vector<std::string_view>& words) {
+    return cluster.node(cluster.primary_of(redis::slot_of(words[1]))).run(words);
+  };
+  has_redis = false;
+  more = {"--redis-url=" + cluster.url()};
+  for (const char* post : {"1", "2", "3", "4", "99"}) {
+    run({"SADD", std::string("post:liked:") + post, kEve});
+    run({"SET", std::string("post:likes:") + post, "1"});
+  }
+  run({"SADD", std::string("session:likes:") + kEve, "1", "2", "3", "4", "99"});
+  auto report = import();
+  EXPECT_EQ(find_mismatch(R"({"leftTotal": 0, "moved": 5, "adopted": 5})", report), "") << report;
+  EXPECT_EQ(number("SELECT count(*) FROM post_ratings"), 10);
+  EXPECT_EQ(number("SELECT likes FROM posts_new WHERE id = 1"), 3);
+  EXPECT_EQ(run({"EXISTS", "post:liked:3"}).integer, 0);
+  EXPECT_EQ(run({"EXISTS", std::string("session:likes:") + kEve}).integer, 0);
+  EXPECT_EQ(find_mismatch(R"({"totals": {"drift": 0}})", json({"diagnose"}, 1)), "");
+}
+
 TEST_F(Adoption, ImportRunsWhileClientsLike) {
   execute(kOtherProgram);
   for (int i = 100; i < 200; ++i) execute("INSERT INTO posts_new (id) VALUES (" + std::to_string(i) + ")");
