@@ -1,5 +1,7 @@
 #include "hearth/likes/stores/redis/session_sets.h"
 
+#include <algorithm>
+#include <optional>
 #include <utility>
 
 #include "hearth/base/log.h"
@@ -10,18 +12,10 @@ namespace hearth::likes {
 namespace {
 
 using redis::Command;
-using redis::Reply;
 
-constexpr char kScanCount[] = "500";
+constexpr char kScanCount[] = "200";
 
-// One page of SCAN or SSCAN, and where it goes on.
-Result<std::vector<std::string>> read_page(const redis::Outcome<Reply>& page, std::string& cursor) {
-  if (!page) return std::unexpected(redis::to_error(page.error()));
-  cursor = page->elements[0].text;
-  std::vector<std::string> found;
-  for (const auto& element : page->elements[1].elements) found.push_back(element.text);
-  return found;
-}
+constexpr std::size_t kPostsPerLoad = 500;
 
 }  // namespace
 
@@ -35,53 +29,92 @@ Result<std::uint64_t> SessionSets::prune() {
     std::string cursor = "0";
     do {
       Command command({"SCAN", cursor, "MATCH", pattern, "COUNT", kScanCount}, redis::slot_of(keys_.stream(partition)));
-      auto page = read_page(client_.call_blocking(std::move(command)), cursor);
-      if (!page) return std::unexpected(page.error());
-      for (const auto& key : *page) {
-        bool is_ours = keys_.is_tagged() || !key.contains('{');
-        auto pruned = is_ours ? prune_set(key, partition, key.substr(prefix.size())) : Result<void>();
-        if (!pruned && pruned.error().code == ErrorCode::kUnavailable) return std::unexpected(pruned.error());
-        if (!pruned) log::error("likes", "the set of a session's posts cannot be read", {{"key", key}, {"error", pruned.error().message}});
+      auto page = client_.call_blocking(std::move(command));
+      if (!page) return std::unexpected(redis::to_error(page.error()));
+      cursor = page->elements[0].text;
+      std::vector<Part> parts;
+      for (const auto& key : page->elements[1].elements) {
+        bool is_ours = keys_.is_tagged() || !key.text.contains('{');
+        if (is_ours) parts.push_back({.key = key.text, .partition = partition, .session = key.text.substr(prefix.size())});
       }
+      if (auto pruned = prune_sets(std::move(parts)); !pruned) return std::unexpected(pruned.error());
     } while (cursor != "0");
   }
   return taken_;
 }
 
-Result<void> SessionSets::prune_set(const std::string& key, outbox::Partition partition, const std::string& session) {
-  std::string cursor = "0";
-  do {
-    auto page = read_page(client_.call_blocking(Command({"SSCAN", key, cursor, "COUNT", kScanCount})), cursor);
-    if (!page) return std::unexpected(page.error());
-    // In tagged sets another program may have put posts of other partitions, whose keys are not with these.
-    std::erase_if(
-        *page, [&](const std::string& post) { return !is_valid_id(post) || (keys_.is_tagged() && keys_.partition_of(post) != partition); });
-    if (auto pruned = prune_posts(key, partition, session, *std::move(page)); !pruned) return pruned;
-  } while (cursor != "0");
+// Many sets at once, and of each a part at a time.
+Result<void> SessionSets::prune_sets(std::vector<Part> parts) {
+  while (!parts.empty()) {
+    auto rest = read_posts(parts);
+    if (!rest) return std::unexpected(rest.error());
+    if (auto pruned = prune_posts(std::move(parts)); !pruned) return pruned;
+    parts = *std::move(rest);
+  }
   return {};
 }
 
-// Those that are not loaded are loaded, and looked at again: once, for likes go on.
-Result<void> SessionSets::prune_posts(const std::string& key, outbox::Partition partition, const std::string& session,
-                                      std::vector<std::string> posts) {
-  for (int look = 0; look < 2 && !posts.empty(); ++look) {
-    redis::ScriptCall call{.script = &scripts::prune(), .keys = {key}, .arguments = {session}};
-    for (const auto& post : posts) {
-      call.keys.push_back(keys_.liked(partition, post));
-      call.keys.push_back(keys_.version(partition, post));
-      call.arguments.push_back(post);
+// Fills in the posts of the parts, and returns those that go on behind them.
+Result<std::vector<SessionSets::Part>> SessionSets::read_posts(std::vector<Part>& parts) {
+  std::vector<Command> commands;
+  for (const auto& part : parts) commands.push_back(Command({"SSCAN", part.key, part.cursor, "COUNT", kScanCount}));
+  auto pages = client_.call_all_blocking(std::move(commands));
+  std::vector<Part> rest;
+  for (std::size_t i = 0; i < parts.size(); ++i) {
+    Part& part = parts[i];
+    if (!pages[i]) {
+      if (pages[i].error().kind != redis::Failure::Kind::kRefused) return std::unexpected(redis::to_error(pages[i].error()));
+      log::error("likes", "the set of a session's posts cannot be read", {{"key", part.key}, {"error", pages[i].error().message}});
+      continue;
     }
-    auto pruned = client_.run_blocking(std::move(call));
-    if (!pruned) return std::unexpected(redis::to_error(pruned.error()));
-    taken_ += static_cast<std::uint64_t>(pruned->elements[0].integer);
-    posts.clear();
+    // In tagged sets another program may have put posts of other partitions, whose keys are not with these.
+    for (auto& post : pages[i]->elements[1].elements) {
+      bool is_ours = is_valid_id(post.text) && (!keys_.is_tagged() || keys_.partition_of(post.text) == part.partition);
+      if (is_ours) part.posts.push_back(std::move(post.text));
+    }
+    const std::string& next = pages[i]->elements[0].text;
+    if (next != "0") rest.push_back({.key = part.key, .partition = part.partition, .session = part.session, .cursor = next});
+  }
+  return rest;
+}
+
+redis::ScriptCall SessionSets::call_for(const Part& part) const {
+  redis::ScriptCall call{.script = &scripts::prune(), .keys = {part.key}, .arguments = {part.session}};
+  for (const auto& post : part.posts) {
+    call.keys.push_back(keys_.liked(part.partition, post));
+    call.keys.push_back(keys_.version(part.partition, post));
+    call.arguments.push_back(post);
+  }
+  return call;
+}
+
+// Posts that are not loaded are loaded, and looked at again: once, for likes go on.
+Result<void> SessionSets::prune_posts(std::vector<Part> parts) {
+  for (int look = 0; look < 2; ++look) {
+    std::erase_if(parts, [](const Part& part) { return part.posts.empty(); });
+    std::vector<redis::ScriptCall> calls;
+    for (const auto& part : parts) calls.push_back(call_for(part));
+    auto answers = run_to_end(client_.run_all(std::move(calls)));
     std::vector<PostId> unloaded;
-    for (const auto& post : pruned->elements[1].elements) {
-      posts.push_back(post.text);
-      unloaded.push_back(PostId::trusted(post.text));
+    for (std::size_t i = 0; i < parts.size(); ++i) {
+      parts[i].posts.clear();
+      if (!answers[i]) {
+        if (answers[i].error().kind != redis::Failure::Kind::kRefused) return std::unexpected(redis::to_error(answers[i].error()));
+        log::error("likes", "the set of a session's posts cannot be mended",
+                   {{"key", parts[i].key}, {"error", answers[i].error().message}});
+        continue;
+      }
+      taken_ += static_cast<std::uint64_t>(answers[i]->elements[0].integer);
+      for (const auto& post : answers[i]->elements[1].elements) {
+        parts[i].posts.push_back(post.text);
+        unloaded.push_back(PostId::trusted(post.text));
+      }
     }
-    if (unloaded.empty()) return {};
-    if (auto loaded = run_to_end(store_.read(std::move(unloaded), std::nullopt)); !loaded) return std::unexpected(loaded.error());
+    for (std::size_t begin = 0; begin < unloaded.size(); begin += kPostsPerLoad) {
+      auto end = std::min(begin + kPostsPerLoad, unloaded.size());
+      std::vector<PostId> some(unloaded.begin() + static_cast<std::ptrdiff_t>(begin), unloaded.begin() + static_cast<std::ptrdiff_t>(end));
+      if (auto loaded = run_to_end(store_.read(std::move(some), std::nullopt)); !loaded) return std::unexpected(loaded.error());
+    }
   }
   return {};
 }

@@ -24,8 +24,18 @@ class SessionSets {
   Result<std::uint64_t> prune();
 
  private:
-  Result<void> prune_set(const std::string& key, outbox::Partition partition, const std::string& session);
-  Result<void> prune_posts(const std::string& key, outbox::Partition partition, const std::string& session, std::vector<std::string> posts);
+  // A part of a session's set.
+  struct Part {
+    std::string key;
+    outbox::Partition partition = 0;
+    std::string session;
+    std::string cursor = "0";
+    std::vector<std::string> posts = {};
+  };
+  Result<void> prune_sets(std::vector<Part> parts);
+  Result<std::vector<Part>> read_posts(std::vector<Part>& parts);
+  Result<void> prune_posts(std::vector<Part> parts);
+  redis::ScriptCall call_for(const Part& part) const;
 
   redis::Client& client_;
   LikeStore& store_;
