@@ -50,10 +50,6 @@ void begin_post(JsonWriter& json, const Post& post, const LikeView& view, bool s
   json.field("commentsCount", post.comments_count);
 }
 
-void write_degraded(JsonWriter& json, const ContentApi& api) {
-  if (api.is_degraded()) json.field("degraded", true);
-}
-
 std::vector<PostId> ids_of(const std::vector<Post>& posts) {
   std::vector<PostId> ids;
   ids.reserve(posts.size());
@@ -63,6 +59,7 @@ std::vector<PostId> ids_of(const std::vector<Post>& posts) {
 
 // A page: content as SQL has it, counts and flags as they are now.
 Task<Response> posts_page(ContentApi& api, content::PostPage page, std::optional<SessionId> session) {
+  Degraded degraded(api.is_degraded);
   bool says_liked = session.has_value();
   auto views = co_await api.likes.read(ids_of(page.posts), std::move(session));
   if (!views) co_return problem(views.error());
@@ -74,13 +71,14 @@ Task<Response> posts_page(ContentApi& api, content::PostPage page, std::optional
     json.end_object();
   }
   json.end_array();
-  write_degraded(json, api);
+  degraded.write(json);
   if (page.next) json.field("nextCursor", content::to_text(*page.next));
   json.end_object();
   co_return response;
 }
 
 Task<Response> one_post(ContentApi& api, Post post, std::optional<SessionId> session, int status) {
+  Degraded degraded(api.is_degraded);
   bool says_liked = session.has_value();
   std::vector<PostId> one{post.id};
   auto views = co_await api.likes.read(std::move(one), std::move(session));
@@ -88,7 +86,7 @@ Task<Response> one_post(ContentApi& api, Post post, std::optional<SessionId> ses
   Response response{.status = status};
   JsonWriter json(response.body);
   begin_post(json, post, views->front(), says_liked);
-  write_degraded(json, api);
+  degraded.write(json);
   json.end_object();
   co_return response;
 }
@@ -236,6 +234,7 @@ Result<content::RankOrder> order_of(const Request& request) {
 
 // The candidates' live counts are read once: they give the order, and they are what the page shows.
 Task<Response> get_rank(ContentApi& api, Request& request, Caller caller) {
+  Degraded degraded(api.is_degraded);
   auto session = viewing_session(request, caller);
   if (!session) co_return problem(session.error());
   auto limit = limit_of(request, content::kRankPostsDefault, content::kRankPostsMax);
@@ -266,7 +265,7 @@ Task<Response> get_rank(ContentApi& api, Request& request, Caller caller) {
     json.end_object();
   }
   json.end_array();
-  write_degraded(json, api);
+  degraded.write(json);
   json.end_object();
   co_return response;
 }

@@ -28,10 +28,6 @@ std::optional<likes::IdempotencyKey> stored_key(const std::optional<HashedKey>& 
   return likes::IdempotencyKey{key->scope, key->request};
 }
 
-void write_degraded(JsonWriter& json, const LikesApi& api) {
-  if (api.is_degraded()) json.field("degraded", true);
-}
-
 void write_outcome(JsonWriter& json, const LikeOutcome& outcome, bool says_changed) {
   json.field("success", true).field("isLiked", outcome.is_liked).field("newCount", outcome.likes).field("version", outcome.version);
   if (says_changed) json.field("changed", outcome.changed);
@@ -75,6 +71,7 @@ Result<LikeChange> read_change(Request& request, const Caller& caller, LikeActio
 }
 
 Task<Response> change_like(LikesApi& api, Request& request, Caller caller, LikeAction action) {
+  Degraded degraded(api.is_degraded);
   auto change = read_change(request, caller, action);
   if (!change) co_return problem(change.error());
   auto outcome = co_await api.service.change(*std::move(change));
@@ -83,13 +80,14 @@ Task<Response> change_like(LikesApi& api, Request& request, Caller caller, LikeA
   JsonWriter json(response.body);
   json.begin_object();
   write_outcome(json, *outcome, action != LikeAction::kToggle);
-  write_degraded(json, api);
+  degraded.write(json);
   json.end_object();
   mark_replayed(response, outcome->replayed);
   co_return response;
 }
 
 Task<Response> get_likes(LikesApi& api, Request& request, Caller caller) {
+  Degraded degraded(api.is_degraded);
   auto post = path_id<PostId>(request, 0, "postId");
   if (!post) co_return problem(post.error());
   auto session = viewing_session(request, caller);
@@ -103,7 +101,7 @@ Task<Response> get_likes(LikesApi& api, Request& request, Caller caller) {
   const auto& view = views->front();
   json.begin_object().field("postId", post->view()).field("likes", view.likes).field("version", view.version);
   if (says_liked) json.field("isLiked", view.is_liked);
-  write_degraded(json, api);
+  degraded.write(json);
   json.end_object();
   co_return response;
 }
@@ -128,7 +126,7 @@ Result<PostsQuery> read_posts_query(Request& request) {
 
 // Writes {"name": {id: …}}, each id once.
 template <typename WriteView>
-Response object_by_post(const LikesApi& api, std::string_view name, const std::vector<PostId>& posts,
+Response object_by_post(const Degraded& degraded, std::string_view name, const std::vector<PostId>& posts,
                         const std::vector<likes::LikeView>& views, WriteView write_view) {
   Response response;
   response.body.reserve(posts.size() * 24 + 16);
@@ -140,28 +138,30 @@ Response object_by_post(const LikesApi& api, std::string_view name, const std::v
     if (seen.insert(posts[i].view()).second) write_view(json.key(posts[i].view()), views[i]);
   }
   json.end_object();
-  write_degraded(json, api);
+  degraded.write(json);
   json.end_object();
   return response;
 }
 
 Task<Response> get_counts(LikesApi& api, Request& request, Caller /*caller*/) {
+  Degraded degraded(api.is_degraded);
   auto query = read_posts_query(request);
   if (!query) co_return problem(query.error());
   auto views = co_await api.service.read(*query->posts, std::nullopt);
   if (!views) co_return problem(views.error());
-  co_return object_by_post(api, "counts", *query->posts, *views,
+  co_return object_by_post(degraded, "counts", *query->posts, *views,
                            [](JsonWriter& json, const likes::LikeView& view) { json.value(view.likes); });
 }
 
 Task<Response> get_statuses(LikesApi& api, Request& request, Caller caller) {
+  Degraded degraded(api.is_degraded);
   auto query = read_posts_query(request);
   if (!query) co_return problem(query.error());
   auto session = acting_session(caller, query->session);
   if (!session) co_return problem(session.error());
   auto views = co_await api.service.read(*query->posts, *std::move(session));
   if (!views) co_return problem(views.error());
-  co_return object_by_post(api, "liked", *query->posts, *views,
+  co_return object_by_post(degraded, "liked", *query->posts, *views,
                            [](JsonWriter& json, const likes::LikeView& view) { json.value(view.is_liked); });
 }
 
@@ -223,6 +223,7 @@ Task<Response> change_batch(LikesApi& api, Request& request, Caller caller) {
   auto key = idempotency_key(request, caller);
   if (!key) co_return problem(key.error());
 
+  Degraded degraded(api.is_degraded);
   std::vector<Result<LikeOutcome>> results(operations->size());
   std::vector<LikeChange> changes;
   std::vector<std::size_t> places;
@@ -260,7 +261,7 @@ Task<Response> change_batch(LikesApi& api, Request& request, Caller caller) {
     }
   }
   json.end_array();
-  write_degraded(json, api);
+  degraded.write(json);
   json.end_object();
   mark_replayed(response, replayed);
   co_return response;
@@ -269,6 +270,7 @@ Task<Response> change_batch(LikesApi& api, Request& request, Caller caller) {
 // --- pages ---
 
 Task<Response> merge_posts(LikesApi& api, Request& request, Caller caller) {
+  Degraded degraded(api.is_degraded);
   auto merge = MergeRequest::parse(request.body);
   if (!merge) co_return problem(merge.error());
   std::optional<SessionId> session;
@@ -279,10 +281,11 @@ Task<Response> merge_posts(LikesApi& api, Request& request, Caller caller) {
   }
   auto views = co_await api.service.read(merge->ids, std::move(session));
   if (!views) co_return problem(views.error());
-  co_return Response{.body = merge->render(*views, api.is_degraded())};
+  co_return Response{.body = merge->render(*views, bool(degraded))};
 }
 
 Task<Response> get_likes_of_session(LikesApi& api, Request& request, Caller caller) {
+  Degraded degraded(api.is_degraded);
   auto session = viewing_session(caller, request.path_parameter(0));
   if (!session) co_return problem(session.error());
   auto limit = limit_of(request, likes::kLikesPerSessionMax, likes::kLikesPerSessionMax);
@@ -304,7 +307,7 @@ Task<Response> get_likes_of_session(LikesApi& api, Request& request, Caller call
     json.field("likedAt", to_rfc3339((*likes)[i].at)).end_object();
   }
   json.end_array();
-  write_degraded(json, api);
+  degraded.write(json);
   json.end_object();
   co_return response;
 }

@@ -10,6 +10,7 @@
 
 #include "hearth/auth/authenticator.h"
 #include "hearth/auth/caller.h"
+#include "hearth/base/json_writer.h"
 #include "hearth/base/task.h"
 #include "hearth/http/problem.h"
 #include "hearth/http/request.h"
@@ -21,6 +22,20 @@ using ApiHandler = std::function<Task<http::Response>(http::Request&, auth::Call
 
 // Whether likes are answered from SQL, because the live store is away: answers say so.
 using IsDegraded = std::function<bool()>;
+
+// Made before the work and asked after it: the live store may go or come back in between.
+class Degraded {
+ public:
+  explicit Degraded(const IsDegraded& is_degraded) : is_degraded_(is_degraded), was_degraded_(is_degraded()) {}
+  explicit operator bool() const { return was_degraded_ || is_degraded_(); }
+  void write(JsonWriter& json) const {
+    if (*this) json.field("degraded", true);
+  }
+
+ private:
+  const IsDegraded& is_degraded_;
+  const bool was_degraded_;
+};
 
 class Routes {
  public:
