@@ -123,6 +123,7 @@ RedisLive::RedisLive(const Config& config, const Clock& clock, Ground ground, li
       flush_task_({.name = "flusher", .period = config.flush.interval, .retry_max = 2s}, [this] { return flush_step(); }) {
   client_->on_change([this] {
     guard_.on_change();
+    tail_.forget();
     guard_task_.wake();
   });
 }
@@ -133,6 +134,9 @@ RedisLive::~RedisLive() {
 
 Result<void> RedisLive::start() {
   auto deadline = clock_.steady() + kStartTimeout;
+  // A Redis that is there is looked at, also when likes were served from SQL before.
+  auto connected_by = clock_.steady() + likes::kFallbackAfter;
+  while (!client_->is_connected() && clock_.steady() < connected_by) std::this_thread::sleep_for(kStartPoll);
   while (guard_.served_from() == likes::ServedFrom::kNowhere) {
     auto step = guard_.step();
     bool is_hopeless = !step && (step.error().code == ErrorCode::kConflict || step.error().code == ErrorCode::kInvalidArgument);
@@ -169,6 +173,8 @@ void RedisLive::stop() {
 Result<bool> RedisLive::flush_step() {
   if (!client_->is_serving()) return false;
   if (clock_.steady() >= next_balance_) {
+    // First: the outbox fills when SQL is away, and then nothing is balanced.
+    if (auto looked = look_at_outbox(); !looked) return std::unexpected(looked.error());
     if (auto balanced = balance(); !balanced) return std::unexpected(balanced.error());
   }
   bool more = false;
@@ -194,6 +200,10 @@ Result<void> RedisLive::balance() {
   held_ = *std::move(held);
   partitions_held_ = held_.size();
   next_balance_ = clock_.steady() + kBalancePeriod;
+  return {};
+}
+
+Result<void> RedisLive::look_at_outbox() {
   auto entries = outbox_.size();
   if (!entries) return std::unexpected(entries.error());
   outbox_entries_ = *entries;

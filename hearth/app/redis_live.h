@@ -57,6 +57,7 @@ class RedisLive final : public Live {
   RedisLive(const Config& config, const Clock& clock, Ground ground, likes::Deployment deployment, std::unique_ptr<redis::Client> client);
 
   Result<bool> flush_step();
+  Result<void> look_at_outbox();
   Result<void> balance();
   Task<Result<std::vector<likes::LikedPost>>> likes_of_session(std::string session, std::size_t limit);
   Task<Result<std::shared_ptr<const content::DirtyPosts>>> read_dirty();

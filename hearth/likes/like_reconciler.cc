@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <utility>
 
+#include "hearth/base/log.h"
+
 namespace hearth::likes {
 namespace {
 
@@ -36,14 +38,16 @@ Task<Result<void>> LikeReconciler::take_from_ledger(std::string post) {
     auto rows = static_cast<std::uint32_t>(members->sessions.size());
     auto version = co_await live_.reserve_version(post, head.version);
     if (!version) co_return std::unexpected(version.error());
+    if (!*version) continue;  // a change is on its way to SQL
     auto is_dirty = co_await live_.is_dirty(post);
     if (!is_dirty) co_return std::unexpected(is_dirty.error());
     if (*is_dirty) continue;
     auto live = co_await clean(post, /*wants_sessions=*/false);
     if (!live) co_return std::unexpected(live.error());
     bool shows_another = head.likes != rows || (*live && (*live)->view.likes != rows);
-    if (head.version != 0 && shows_another) {
-      auto repaired = co_await ledger_.repair(head, members->sessions, *version);
+    bool is_known = head.version != 0 || rows != 0;  // rows without a head: another program wrote them
+    if (is_known && shows_another) {
+      auto repaired = co_await ledger_.repair(head, members->sessions, **version);
       if (!repaired) co_return std::unexpected(repaired.error());
       if (!*repaired) continue;
     }
@@ -74,7 +78,8 @@ Task<Result<InitializeReport>> LikeReconciler::initialize() {
     for (std::size_t i = 0; i < page->size(); ++i) {
       const AuditedPost& audited = (*page)[i];
       const auto& resident = (*live)[i];
-      bool agrees = audited.rows == audited.head.likes && (!resident || resident->view.likes == audited.rows);
+      bool agrees = audited.rows == audited.head.likes &&
+                    (!resident || (resident->view.likes == audited.rows && resident->view.version == audited.head.version));
       bool is_done = false;
       if (agrees) {
         auto forgotten = co_await live_.forget(audited.head.post, resident ? resident->view.version : 0);
@@ -165,6 +170,10 @@ Task<Result<std::string>> LikeReconciler::reconcile_unknown(std::string from, Re
 Task<Result<void>> LikeReconciler::check_one(AuditedPost audited, bool compares_sessions, Repairs repairs, ReconcileReport& report) {
   Drift drift{.post = audited.head.post};
   auto verdict = co_await check(std::move(audited), compares_sessions, repairs, drift);
+  if (!verdict && verdict.error().code == ErrorCode::kInternal) {  // of this post alone, as a key of it that holds something else
+    log::error("reconcile", "a post could not be compared", {{"post", drift.post}, {"error", verdict.error().message}});
+    verdict = Verdict::kNotRepaired;
+  }
   if (!verdict) co_return std::unexpected(verdict.error());
   ++report.checked;
   if (*verdict == Verdict::kSame) co_return Result<void>{};
@@ -198,7 +207,7 @@ Task<Result<LikeReconciler::Verdict>> LikeReconciler::check(AuditedPost audited,
       if (!has_drifted) drift = {audited.head.post, *live ? (*live)->view.likes : audited.rows, audited.head.likes, audited.rows};
       has_drifted = true;
       if (repairs == Repairs::kNone) co_return Verdict::kNotRepaired;
-      if (auto repaired = co_await repair(audited.head); !repaired) co_return std::unexpected(repaired.error());
+      if (auto repaired = co_await repair(audited); !repaired) co_return std::unexpected(repaired.error());
     }
     if (auto flushed = co_await flush_(); !flushed) co_return std::unexpected(flushed.error());
     auto again = co_await audit_one(audited.head.post);
@@ -230,8 +239,9 @@ Task<Result<LikeReconciler::Comparison>> LikeReconciler::compare(const AuditedPo
   co_return same_sessions(std::move(members->sessions), live->sessions) ? Comparison::kSame : Comparison::kDiffers;
 }
 
-// Live state wins where it knows who likes the post.
-Task<Result<void>> LikeReconciler::repair(const LedgerPost& head) {
+// Live state wins where it knows who likes the post. That SQL did not know a post is no knowledge.
+Task<Result<void>> LikeReconciler::repair(const AuditedPost& audited) {
+  const LedgerPost& head = audited.head;
   auto found = co_await clean(head.post, /*wants_sessions=*/true);
   if (!found) co_return std::unexpected(found.error());
   auto& live = *found;
@@ -240,7 +250,8 @@ Task<Result<void>> LikeReconciler::repair(const LedgerPost& head) {
     if (!is_dirty) co_return std::unexpected(is_dirty.error());
     if (*is_dirty) co_return Result<void>{};  // being changed: compared again
   }
-  if (!live || !live->has_sessions) co_return co_await take_from_ledger(head.post);
+  bool knows_nothing = live && live->view.version == 0 && live->view.likes == 0 && audited.rows > 0;
+  if (!live || !live->has_sessions || knows_nothing) co_return co_await take_from_ledger(head.post);
   if (live->view.likes != live->sessions.size()) {
     if (auto recounted = co_await live_.recount(head.post); !recounted) co_return recounted;
   }
@@ -248,7 +259,8 @@ Task<Result<void>> LikeReconciler::repair(const LedgerPost& head) {
   if (version == 0) {  // never changed through Hearth
     auto reserved = co_await live_.reserve_version(head.post, head.version);
     if (!reserved) co_return std::unexpected(reserved.error());
-    version = *reserved;
+    if (!*reserved) co_return Result<void>{};  // being changed: compared again
+    version = **reserved;
   }
   auto repaired = co_await ledger_.repair(head, std::move(live->sessions), version);
   if (!repaired) co_return std::unexpected(repaired.error());

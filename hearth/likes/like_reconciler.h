@@ -81,7 +81,7 @@ class LikeReconciler {
 
   Task<Result<void>> take_from_ledger(std::string post);
   Task<Result<Comparison>> compare(const AuditedPost& audited, bool compares_sessions, Versions& last);
-  Task<Result<void>> repair(const LedgerPost& head);
+  Task<Result<void>> repair(const AuditedPost& audited);
   Task<Result<Verdict>> check(AuditedPost audited, bool compares_sessions, Repairs repairs, Drift& drift);
   Task<Result<void>> check_one(AuditedPost audited, bool compares_sessions, Repairs repairs, ReconcileReport& report);
   Task<Result<std::optional<LivePost>>> clean(std::string post, bool wants_sessions);

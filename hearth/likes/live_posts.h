@@ -39,8 +39,9 @@ class LivePosts {
   virtual Task<Result<bool>> is_dirty(std::string post) = 0;
   // Drops the post if its version is still this one, so that it is loaded from SQL again. Not an error if it is not there.
   virtual Task<Result<bool>> forget(std::string post, std::uint64_t version) = 0;
-  // A version above `above` for a repair in SQL. Every change of the post from now on gets a higher one.
-  virtual Task<Result<std::uint64_t>> reserve_version(std::string post, std::uint64_t above) = 0;
+  // A version above `above`, SQL's, for a repair in SQL. Every change of the post from now on gets a higher one. Nothing if the
+  // post has a change above SQL's version already; where is_dirty() tells that, it need not tell.
+  virtual Task<Result<std::optional<std::uint64_t>>> reserve_version(std::string post, std::uint64_t above) = 0;
   // Makes the live count that of the live sessions, where another program set it otherwise.
   virtual Task<Result<void>> recount(std::string post) = 0;
   // The next posts of the live store, in no order, and where to go on: "" begins, and is returned at the end. For finding posts

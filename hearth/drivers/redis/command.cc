@@ -83,8 +83,11 @@ std::uint16_t slot_of(std::string_view key) {
 }
 
 Error to_error(const Failure& failure) {
-  if (failure.kind != Failure::Kind::kRefused || failure.is("OOM"))
-    return {.code = ErrorCode::kUnavailable, .message = "Redis: " + failure.message};
+  // Clients read these: no address of a server. What happened to connections is in the log.
+  if (failure.kind == Failure::Kind::kNotSent) return {.code = ErrorCode::kUnavailable, .message = "Redis cannot be reached"};
+  if (failure.kind == Failure::Kind::kUnknown)
+    return {.code = ErrorCode::kUnavailable, .message = "Redis did not answer; whether it happened is not known"};
+  if (failure.is("OOM")) return {.code = ErrorCode::kUnavailable, .message = "Redis is out of memory"};
   return {.code = ErrorCode::kInternal, .message = "Redis: " + failure.message};
 }
 

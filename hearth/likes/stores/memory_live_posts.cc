@@ -30,7 +30,7 @@ Task<Result<bool>> MemoryLivePosts::forget(std::string post, std::uint64_t /*ver
   co_return store_.forget(post);
 }
 
-Task<Result<std::uint64_t>> MemoryLivePosts::reserve_version(std::string /*post*/, std::uint64_t above) {
+Task<Result<std::optional<std::uint64_t>>> MemoryLivePosts::reserve_version(std::string /*post*/, std::uint64_t above) {
   co_return store_.reserve_version(above);
 }
 

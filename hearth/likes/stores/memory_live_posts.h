@@ -15,7 +15,7 @@ class MemoryLivePosts final : public LivePosts {
   Task<Result<std::vector<std::optional<LivePost>>>> clean(std::vector<std::string> posts, bool wants_sessions) override;
   Task<Result<bool>> is_dirty(std::string post) override;
   Task<Result<bool>> forget(std::string post, std::uint64_t version) override;
-  Task<Result<std::uint64_t>> reserve_version(std::string post, std::uint64_t above) override;
+  Task<Result<std::optional<std::uint64_t>>> reserve_version(std::string post, std::uint64_t above) override;
   Task<Result<void>> recount(std::string post) override;
   Task<Result<Page>> scan(std::string from) override;
 

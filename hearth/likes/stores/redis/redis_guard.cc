@@ -148,6 +148,10 @@ Result<void> RedisGuard::admit_servers() {
 }
 
 Result<void> RedisGuard::check_version(const redis::ServerInfo& server) const {
+  if (parts_.client.is_cluster() && !parts_.keys.is_tagged()) {
+    return fail(ErrorCode::kInvalidArgument,
+                "redis.keys: the Redis at " + server.address + " is a Cluster, which needs tagged keys; set redis.keys = tagged");
+  }
   int least = parts_.client.is_cluster() ? kVersionMinCluster : kVersionMin;
   if (version_number(server.version) >= least) return {};
   return fail(ErrorCode::kInvalidArgument, "the Redis at " + server.address + " is " + server.version + "; Hearth needs " +

@@ -32,6 +32,10 @@ char letter(LikeAction action) {
   return action == LikeAction::kToggle ? 't' : action == LikeAction::kLike ? 'l' : 'u';
 }
 
+Error full() {
+  return {ErrorCode::kUnavailable, "SQL is behind, and the outbox is full; try again later"};
+}
+
 Error reused() {
   return {ErrorCode::kIdempotencyKeyReused, "this Idempotency-Key came with another request before"};
 }
@@ -73,6 +77,7 @@ std::string RedisLikeStore::staging_key(outbox::Partition partition) {
 // --- changing ---
 
 Task<Result<LikeOutcome>> RedisLikeStore::change(LikeChange change) {
+  if (is_outbox_full_) co_return std::unexpected(full());
   if (change.idempotency && keys_.is_tagged()) {
     auto claimed = co_await claim(*change.idempotency);
     if (!claimed) co_return std::unexpected(claimed.error());
@@ -85,6 +90,7 @@ Task<Result<LikeOutcome>> RedisLikeStore::change(LikeChange change) {
 
 Task<std::vector<Result<LikeOutcome>>> RedisLikeStore::change_all(std::vector<LikeChange> changes) {
   HEARTH_ASSERT(changes.size() <= kChangesPerBatchMax);
+  if (is_outbox_full_) co_return std::vector<Result<LikeOutcome>>(changes.size(), std::unexpected(full()));
   bool has_keys = std::ranges::any_of(changes, [](const LikeChange& change) { return change.idempotency.has_value(); });
   if (has_keys) co_return co_await change_in_order(std::move(changes));
   co_return co_await change_unordered(std::move(changes));
@@ -165,10 +171,6 @@ Task<std::vector<Result<LikeOutcome>>> RedisLikeStore::change_unordered(std::vec
     for (std::size_t i : group.items) outcomes[i] = std::unexpected(error);
   };
   auto pending = grouped(changes);
-  if (is_outbox_full_) {
-    for (const auto& group : pending) refuse(group, {ErrorCode::kUnavailable, "SQL is behind, and the outbox is full; try again later"});
-    co_return outcomes;
-  }
   for (int round = 0; !pending.empty(); ++round) {
     std::vector<ScriptCall> calls;
     calls.reserve(pending.size());

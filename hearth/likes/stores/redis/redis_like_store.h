@@ -47,7 +47,7 @@ class RedisLikeStore final : public LikeStore {
   // Makes an answer that was given elsewhere the answer of its key.
   Task<Result<void>> remember(PostId post, IdempotencyKey key, LikeOutcome outcome, std::chrono::milliseconds rest);
 
-  // While the outbox is full changes are refused.
+  // While the outbox is full changes are refused; not those of change_unordered(), which drain the inbox.
   void set_outbox_full(bool is_full) { is_outbox_full_ = is_full; }
   // Drops the coroutines that wait for a load. REQUIRES: their io_contexts run no more and still exist.
   void abandon_waiters() { flights_.abandon_waiters(); }

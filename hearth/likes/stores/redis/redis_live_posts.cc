@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "hearth/base/hash.h"
+#include "hearth/base/log.h"
 #include "hearth/likes/stores/redis/scripts.h"
 
 namespace hearth::likes {
@@ -63,6 +64,11 @@ Task<Result<std::vector<std::optional<LivePost>>>> RedisLivePosts::clean(std::ve
   auto replies = co_await client_.run_all(std::move(calls));
   std::vector<std::optional<LivePost>> found(posts.size());
   for (std::size_t i = 0; i < posts.size(); ++i) {
+    if (!replies[i] && replies[i].error().kind == redis::Failure::Kind::kRefused) {
+      log::error("likes", "a key of a post holds something else; the post cannot be compared",
+                 {{"post", posts[i]}, {"error", replies[i].error().message}});
+      continue;
+    }
     if (!replies[i]) co_return std::unexpected(redis::to_error(replies[i].error()));
     Copied head = head_of(*replies[i]);
     if (replies[i]->elements[0].is_nil()) {
@@ -109,12 +115,13 @@ Task<Result<bool>> RedisLivePosts::drop(std::string post, std::uint64_t version,
   co_return dropped->integer == 1;
 }
 
-Task<Result<std::uint64_t>> RedisLivePosts::reserve_version(std::string post, std::uint64_t above) {
+Task<Result<std::optional<std::uint64_t>>> RedisLivePosts::reserve_version(std::string post, std::uint64_t above) {
   ScriptCall call{.script = &scripts::reserve(),
                   .keys = {keys_.version(keys_.partition_of(post), post)},
                   .arguments = {std::to_string(above), std::to_string(clock_.now().time_since_epoch().count())}};
   auto reserved = co_await client_.run(std::move(call));
   if (!reserved) co_return std::unexpected(redis::to_error(reserved.error()));
+  if (reserved->is_nil()) co_return std::nullopt;
   co_return number(reserved->text);
 }
 

@@ -26,7 +26,7 @@ class RedisLivePosts final : public LivePosts {
   Task<Result<std::vector<std::optional<LivePost>>>> clean(std::vector<std::string> posts, bool wants_sessions) override;
   Task<Result<bool>> is_dirty(std::string post) override;
   Task<Result<bool>> forget(std::string post, std::uint64_t version) override;
-  Task<Result<std::uint64_t>> reserve_version(std::string post, std::uint64_t above) override;
+  Task<Result<std::optional<std::uint64_t>>> reserve_version(std::string post, std::uint64_t above) override;
   Task<Result<void>> recount(std::string post) override;
   // By SCAN over the sets of members: for background work, not for requests of users.
   Task<Result<Page>> scan(std::string from) override { return look_.scan(std::move(from)); }

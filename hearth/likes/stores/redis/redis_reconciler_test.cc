@@ -181,6 +181,47 @@ TEST_P(RedisReconciler, TheTailHoldsWhatSqlDoesNotHave) {
   EXPECT_EQ(must(run(tail.changed_posts())).size(), 1u);
 }
 
+TEST_P(RedisReconciler, RowsOfAPostThatHasNoCountAreTakenFromSql) {
+  EXPECT_EQ(view("rows", "ada").likes, 0u);  // looked up, and not known
+  auto connection = must(sqlite::Connection::open({.path = folder.path() / "ratings.db"}));
+  must(sqlite::Connection::guard([&] {
+    connection.execute("INSERT INTO post_counts (post_id, likes, version) VALUES ('rows', 0, 0)");
+    connection.execute("INSERT INTO ratings SELECT id, 'ada', 1 FROM post_counts WHERE post_id = 'rows'");
+  }));
+  EXPECT_EQ(reconcile(post("rows")).repaired, 1u);
+  EXPECT_EQ(rows("rows"), (Names{"ada"}));
+  EXPECT_EQ(view("rows", "ada").likes, 1u);
+}
+
+TEST_P(RedisReconciler, AKeyOfAnotherTypeKeepsNoOtherPostFromBeingRepaired) {
+  redis({"DEL", liked("p")});
+  redis({"SET", liked("p"), "not a set"});
+  redis({"SADD", liked("q"), "zoe"});
+  redis({"INCR", likes("q")});
+  auto report = reconcile();
+  EXPECT_EQ(rows("q"), (Names{"ada", "zoe"}));
+  EXPECT_EQ(report.repaired, 1u);
+}
+
+// Taking a post from SQL again and again loses no like that comes meanwhile.
+TEST_P(RedisReconciler, SyncingDoesNotLoseLikes) {
+  auto like_all = [](LikeStore& store) -> Task<void> {
+    for (int i = 0; i < 200; ++i) must(co_await store.change({.post = post("p"), .session = session("s" + std::to_string(i))}));
+  };
+  auto sync_all = [](LikeReconciler& taking) -> Task<void> {
+    for (int i = 0; i < 30; ++i) {
+      co_await taking.sync(post("p"));  // may find no quiet moment
+      co_await taking.initialize();
+    }
+  };
+  loops.spawn(0, like_all(node->store));
+  loops.spawn(1, sync_all(reconciler));
+  loops.run();
+  node->flush();
+  EXPECT_EQ(view("p", "s0").likes, 203u);
+  EXPECT_EQ(rows("p").size(), 203u);
+}
+
 // Likes go on while every post is compared again and again.
 TEST_P(RedisReconciler, RepairsDoNotRaceLikes) {
   std::vector<std::string> names;

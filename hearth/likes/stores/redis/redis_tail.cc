@@ -118,10 +118,19 @@ bool RedisTail::add(std::vector<std::vector<StreamEvent>> pages) {
     }
   }
   if (events_ <= kTailEventsMax) return true;
+  clear();
+  return false;
+}
+
+void RedisTail::forget() {
+  std::lock_guard lock(mutex_);
+  clear();
+}
+
+void RedisTail::clear() {
   for (auto& tail : tails_) tail.clear();
   std::ranges::fill(seen_, outbox::Position{});
   events_ = 0;
-  return false;
 }
 
 }  // namespace hearth::likes

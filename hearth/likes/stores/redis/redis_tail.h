@@ -33,6 +33,9 @@ class RedisTail {
   // What the session changed, in order within each partition.
   Task<Result<std::vector<TailEvent>>> events_of(std::string session);
 
+  // A server was lost: what it comes back with may not be what was read.
+  void forget();
+
   void abandon_waiters() { flights_.abandon_waiters(); }
 
  private:
@@ -40,6 +43,7 @@ class RedisTail {
   Task<Result<void>> follow();
   std::vector<outbox::Position> drop_flushed(const std::vector<std::pair<outbox::Partition, LedgerCursor>>& cursors);
   bool add(std::vector<std::vector<StreamEvent>> pages);
+  void clear();  // REQUIRES: the lock
 
   RedisOutbox& outbox_;
   LikeLedger& ledger_;

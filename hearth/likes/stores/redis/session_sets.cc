@@ -113,7 +113,9 @@ Result<void> SessionSets::prune_posts(std::vector<Part> parts) {
     for (std::size_t begin = 0; begin < unloaded.size(); begin += kPostsPerLoad) {
       auto end = std::min(begin + kPostsPerLoad, unloaded.size());
       std::vector<PostId> some(unloaded.begin() + static_cast<std::ptrdiff_t>(begin), unloaded.begin() + static_cast<std::ptrdiff_t>(end));
-      if (auto loaded = run_to_end(store_.read(std::move(some), std::nullopt)); !loaded) return std::unexpected(loaded.error());
+      auto loaded = run_to_end(store_.read(std::move(some), std::nullopt));
+      if (!loaded && loaded.error().code == ErrorCode::kUnavailable) return std::unexpected(loaded.error());
+      if (!loaded) log::error("likes", "a post in the set of a session cannot be loaded", {{"error", loaded.error().message}});
     }
   }
   return {};
