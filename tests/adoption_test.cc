@@ -82,6 +82,7 @@ class Adoption : public testing::Test {
     arguments.push_back("--json");
     auto result = hearth(std::move(arguments));
     EXPECT_EQ(result.code, code) << result.errors << result.output;
+    EXPECT_FALSE(result.output.empty()) << result.errors;
     return result.output.empty() ? boost::json::value() : boost::json::parse(result.output);
   }
   boost::json::value import(int code = 0) const { return json({"import", "--from-database"}, code); }

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <iterator>
 #include <thread>
 #include <utility>
 
@@ -22,8 +23,8 @@ using adoption::Remainder;
 using likes::Deployment;
 
 constexpr std::size_t kPostsPerPage = 1'000;
-constexpr std::size_t kPostsPerCheck = 200;  // with all their sessions
-constexpr int kTriesMax = 3;                 // at a post that is liked all the time
+constexpr std::size_t kDoubtsMax = 5'000;  // looked at again together
+constexpr int kTriesMax = 3;               // at a post that is liked all the time
 constexpr auto kNodeGoneMax = likes::kFallbackAfter + std::chrono::seconds(2);
 constexpr std::chrono::milliseconds kNodePoll{100};
 constexpr char kMover[] = "hearth-import";
@@ -362,27 +363,36 @@ void DatabaseImport::leave(const std::string& post, std::string reason) {
 
 // --- at the end ---
 
-// What differs is looked at again after a flush; what then still does, at the same versions, has nothing to do with one.
 Result<void> DatabaseImport::verify(const Sides& sides) {
   std::string after;
+  std::vector<Doubt> doubts;
   for (;;) {
-    auto page = run_to_end(sides.ledger.audit(after, kPostsPerCheck));
+    auto page = run_to_end(sides.ledger.audit(after, kPostsPerPage));
     if (!page) return std::unexpected(page.error());
-    if (page->empty()) return {};
+    if (page->empty()) return settle(sides, std::move(doubts));
     after = page->back().head.post;
     report_.verified += page->size();
-    auto doubts = differing(sides, *page);
-    if (!doubts) return std::unexpected(doubts.error());
-    for (int look = 0; look < kTriesMax && !doubts->empty(); ++look) {
-      if (auto flushed = run_to_end(sides.flush()); !flushed) return flushed;
-      auto again = look_again(sides, *doubts);
-      if (!again) return std::unexpected(again.error());
-      *doubts = *std::move(again);
+    auto differ = differing(sides, *page);
+    if (!differ) return std::unexpected(differ.error());
+    std::ranges::move(*differ, std::back_inserter(doubts));
+    if (doubts.size() >= kDoubtsMax) {
+      if (auto settled = settle(sides, std::exchange(doubts, {})); !settled) return settled;
     }
-    report_.moving += doubts->size();
-    report_.verified -= doubts->size();
     show("verifying", report_.verified);
   }
+}
+
+// What differs is looked at again after a flush; what then still does, at the same versions, has nothing to do with one.
+Result<void> DatabaseImport::settle(const Sides& sides, std::vector<Doubt> doubts) {
+  for (int look = 0; look < kTriesMax && !doubts.empty(); ++look) {
+    if (auto flushed = run_to_end(sides.flush()); !flushed) return flushed;
+    auto again = look_again(sides, doubts);
+    if (!again) return std::unexpected(again.error());
+    doubts = *std::move(again);
+  }
+  report_.moving += doubts.size();
+  report_.verified -= doubts.size();
+  return {};
 }
 
 // Those that still differ, and have changed meanwhile. The others that differ are repaired.
@@ -411,7 +421,7 @@ Result<std::vector<DatabaseImport::Doubt>> DatabaseImport::differing(const Sides
   if (posts.empty()) return doubts;
   std::vector<std::string> names;
   for (const auto& audited : posts) names.push_back(audited.head.post);
-  auto live = run_to_end(sides.live.clean(std::move(names), /*wants_sessions=*/true));
+  auto live = run_to_end(sides.live.clean(std::move(names), /*wants_sessions=*/false));
   if (!live && live.error().code == ErrorCode::kUnavailable) return std::unexpected(live.error());
   if (!live && posts.size() == 1) {
     leave(posts.front().head.post, "its keys cannot be read: " + live.error().message);
@@ -430,13 +440,23 @@ Result<std::vector<DatabaseImport::Doubt>> DatabaseImport::differing(const Sides
     const auto& one = (*live)[i];
     bool agrees = head.likes == rows && (!one || (one->view.likes == rows && one->view.version == head.version));
     if (agrees && one) {
-      auto members = run_to_end(sides.ledger.members(head.post));
-      if (!members) return std::unexpected(members.error());
-      agrees = one->has_sessions && same_sessions(std::move(members->sessions), one->sessions);
+      auto same = has_same_sessions(sides, head.post);
+      if (!same) return std::unexpected(same.error());
+      agrees = *same;
     }
     if (!agrees) doubts.push_back({.post = head.post, .live_version = one ? one->view.version : 0, .sql_version = head.version});
   }
   return doubts;
+}
+
+// One post at a time: it may have many.
+Result<bool> DatabaseImport::has_same_sessions(const Sides& sides, const std::string& post) {
+  auto live = run_to_end(sides.live.clean({post}, /*wants_sessions=*/true));
+  if (!live) return std::unexpected(live.error());
+  auto members = run_to_end(sides.ledger.members(post));
+  if (!members) return std::unexpected(members.error());
+  auto& one = live->front();
+  return one && one->has_sessions && same_sessions(std::move(members->sessions), std::move(one->sessions));
 }
 
 // Compares with nothing on the way to SQL, and repairs.

@@ -72,6 +72,8 @@ class DatabaseImport {
     friend bool operator==(const Doubt&, const Doubt&) = default;
   };
   Result<void> verify(const Sides& sides);
+  Result<void> settle(const Sides& sides, std::vector<Doubt> doubts);
+  Result<bool> has_same_sessions(const Sides& sides, const std::string& post);
   Result<std::vector<Doubt>> differing(const Sides& sides, const std::vector<likes::AuditedPost>& posts);
   Result<std::vector<Doubt>> look_again(const Sides& sides, const std::vector<Doubt>& doubts);
   void reconcile(likes::LikeReconciler& reconciler, const std::string& post);
