@@ -351,6 +351,25 @@ TEST_F(Adoption, PlainKeysOnAClusterMove) {
   EXPECT_EQ(find_mismatch(R"({"totals": {"drift": 0}})", json({"diagnose"}, 1)), "");
 }
 
+TEST_F(Adoption, FromOneRedisToACluster) {
+  execute(kOtherProgram);
+  import();
+  {
+    auto server = serve();
+    HttpClient http(server->port());
+    EXPECT_EQ(like(http, "3", kEve), 1);
+    server->terminate();
+  }
+  redis::RedisCluster cluster;
+  has_redis = false;
+  more = {"--redis-url=" + cluster.url()};
+  EXPECT_EQ(find_mismatch(R"({"leftTotal": 0, "moved": 0, "loaded": 5})", import()), "");
+  auto server = serve();
+  HttpClient http(server->port());
+  EXPECT_EQ(likes(http, "3"), 1);
+  EXPECT_EQ(like(http, "1", kEve), 3);
+}
+
 TEST_F(Adoption, ImportRunsWhileClientsLike) {
   execute(kOtherProgram);
   for (int i = 100; i < 200; ++i) execute("INSERT INTO posts_new (id) VALUES (" + std::to_string(i) + ")");

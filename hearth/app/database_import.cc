@@ -179,53 +179,65 @@ Result<void> DatabaseImport::settle_layout(redis::Client& client, PostgresSql& s
 
 // No node may live: it would go on with the old names.
 Result<void> DatabaseImport::change_layout(redis::Client& client, PostgresSql& sql, const Deployment& deployment) {
+  if (auto alone = wait_until_alone(sql); !alone) return alone;
+  auto held = claim_all(sql, deployment);
+  if (!held) return std::unexpected(held.error());
+  if (auto released = sql.leases().release(kMover); !released) return released;
+  if (auto flushed = flush_plain_streams(sql); !flushed) return flushed;
+  held = claim_all(sql, deployment);
+  if (!held) return std::unexpected(held.error());
+  auto tagged = deployment;
+  tagged.is_tagged = true;
+  if (auto changed = sql.control().change_deployment(tagged); !changed) return changed;
+  for (const auto& one : *held) {
+    if (auto reset = sql.ledger().reset_cursor(one.partition, one.lease); !reset) return reset;
+  }
+  auto written = client.call_blocking(redis::Command({"SET", likes::kDeploymentKey, likes::text_of(tagged)}));
+  if (!written) return std::unexpected(redis::to_error(written.error()));
+  return sql.leases().release(kMover);
+}
+
+// A node that has just stopped counts as alive for a moment.
+Result<void> DatabaseImport::wait_until_alone(PostgresSql& sql) {
   auto deadline = clock_.steady() + kNodeGoneMax;
   for (;;) {
     auto lives = sql.control().is_healthy_elsewhere(kMover);
     if (!lives) return std::unexpected(lives.error());
-    if (!*lives) break;
+    if (!*lives) return {};
     if (clock_.steady() > deadline) {
       return fail(ErrorCode::kConflict, "a Hearth node is running, and would go on with plain keys; stop all nodes to change their layout");
     }
     std::this_thread::sleep_for(kNodePoll);
   }
-  auto claim_all = [&]() -> Result<std::vector<outbox::HeldPartition>> {
-    std::vector<outbox::HeldPartition> held;
-    for (outbox::Partition partition = 0; partition < deployment.partitions; ++partition) {
-      auto one = sql.leases().claim(kMover, partition);
-      if (!one) return fail(one.error().code, "a Hearth node is running, or ended without a word a moment ago: " + one.error().message);
+}
+
+// Every partition of the outbox, or none.
+Result<std::vector<outbox::HeldPartition>> DatabaseImport::claim_all(PostgresSql& sql, const Deployment& deployment) {
+  std::vector<outbox::HeldPartition> held;
+  for (outbox::Partition partition = 0; partition < deployment.partitions; ++partition) {
+    auto one = sql.leases().claim(kMover, partition);
+    if (one) {
       held.push_back(*std::move(one));
+      continue;
     }
-    return held;
-  };
-  auto claimed = claim_all();
-  if (claimed) {
-    if (auto released = sql.leases().release(kMover); !released) return released;
-    // A node of the old layout, for what its streams still hold.
-    auto plain = config_;
-    plain.redis.keys = RedisKeys::kPlain;
-    auto live = RedisLive::open(plain, clock_, {sql.ledger(), sql.inbox(), sql.control(), sql.leases(), {}});
-    if (!live) return std::unexpected(live.error());
-    if (auto started = (*live)->start(); !started) return started;
-    auto flushed = run_to_end((*live)->flush());
-    (*live)->stop();
-    if (!flushed) return flushed;
-    claimed = claim_all();
+    if (auto released = sql.leases().release(kMover); !released) return std::unexpected(released.error());
+    return fail(one.error().code, "a Hearth node is running, or ended without a word a moment ago: " + one.error().message);
   }
-  if (!claimed) {
-    auto error = claimed.error();
-    if (auto released = sql.leases().release(kMover); !released) return released;
-    return std::unexpected(std::move(error));
-  }
-  auto tagged = deployment;
-  tagged.is_tagged = true;
-  if (auto changed = sql.control().change_deployment(tagged); !changed) return changed;
-  for (const auto& held : *claimed) {
-    if (auto reset = sql.ledger().reset_cursor(held.partition, held.lease); !reset) return reset;
-  }
-  auto written = client.call_blocking(redis::Command({"SET", likes::kDeploymentKey, likes::text_of(tagged)}));
-  if (!written) return std::unexpected(redis::to_error(written.error()));
-  return sql.leases().release(kMover);
+  return held;
+}
+
+// As a node of the old layout, for a moment. On Cluster there are none: who moves there has stopped the nodes, which brings
+// to SQL what their streams held.
+Result<void> DatabaseImport::flush_plain_streams(PostgresSql& sql) {
+  auto plain = config_;
+  plain.redis.keys = RedisKeys::kPlain;
+  if (RedisLive::wants_tagged_keys(plain)) return {};
+  auto live = RedisLive::open(plain, clock_, {sql.ledger(), sql.inbox(), sql.control(), sql.leases(), {}});
+  if (!live) return std::unexpected(live.error());
+  if (auto started = (*live)->start(); !started) return started;
+  auto flushed = run_to_end((*live)->flush());
+  (*live)->stop();
+  return flushed;
 }
 
 // Posts that cannot be loaded keep their plain keys.

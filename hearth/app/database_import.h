@@ -52,6 +52,9 @@ class DatabaseImport {
   Result<void> look_at_redis(redis::Client& client, adoption::SqlDiagnosis& sql, const std::optional<likes::Deployment>& deployment);
   Result<void> settle_layout(redis::Client& client, PostgresSql& sql, const likes::Deployment& deployment);
   Result<void> change_layout(redis::Client& client, PostgresSql& sql, const likes::Deployment& deployment);
+  Result<void> wait_until_alone(PostgresSql& sql);
+  static Result<std::vector<outbox::HeldPartition>> claim_all(PostgresSql& sql, const likes::Deployment& deployment);
+  Result<void> flush_plain_streams(PostgresSql& sql);
   Result<void> fill_redis(redis::Client& client, PostgresSql& sql);
   Result<void> move_keys(redis::Client& client, RedisLive& live, likes::RedisKeys keys);
   Result<void> load_all(RedisLive& live, likes::LikeLedger& ledger);
