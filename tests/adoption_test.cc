@@ -6,6 +6,7 @@
 #include <atomic>
 #include <boost/json/parse.hpp>
 #include <boost/json/value.hpp>
+#include <fstream>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -15,6 +16,7 @@
 #include "hearth/drivers/postgres/connection.h"
 #include "hearth/drivers/postgres/test_server.h"
 #include "hearth/drivers/redis/test_servers.h"
+#include "hearth/drivers/sqlite/connection.h"
 #include "hearth/drivers/sqlite/temporary_folder.h"
 #include "tests/support/child_process.h"
 #include "tests/support/http_client.h"
@@ -131,6 +133,38 @@ TEST_F(Adoption, DiagnoseFindsEachAndChangesNothing) {
   auto result = hearth({"diagnose"});
   EXPECT_EQ(result.code, 1);
   EXPECT_NE(result.output.find("post 2 has 1 ratings, 70 in the table of posts"), std::string::npos) << result.output;
+}
+
+TEST_F(Adoption, DiagnoseOnTheDataFolder) {
+  auto data = folder.path() / "data";
+  auto lines = folder.path() / "lines";
+  std::ofstream(lines) << R"({"type":"user","id":"u","username":"u","createdAt":"2026-01-01T00:00:00.000Z"}
+{"type":"post","id":"p","authorId":"u","content":"p","createdAt":"2026-01-02T00:00:00.000Z"}
+{"type":"post","id":"q","authorId":"u","content":"q","createdAt":"2026-01-02T00:00:00.000Z"}
+{"type":"rating","postId":"p","sessionId":"ada","createdAt":"2026-01-03T00:00:00.000Z"}
+{"type":"rating","postId":"p","sessionId":"Ada","createdAt":"2026-01-03T00:00:00.000Z"}
+{"type":"rating","postId":"q","sessionId":"bob","createdAt":"2026-01-03T00:00:00.000Z"}
+{"type":"rating","postId":"gone","sessionId":"bob","createdAt":"2026-01-03T00:00:00.000Z"}
+)";
+  auto where = "--data=" + data.string();
+  ASSERT_EQ(run_hearth({"import", lines.string(), where}).code, 0);
+  {
+    auto ratings = sqlite::Connection::open({.path = data / "ratings.db"});
+    ratings->execute("UPDATE post_counts SET likes = 9 WHERE post_id = 'p'");
+    auto content = sqlite::Connection::open({.path = data / "content.db"});
+    content->execute("UPDATE posts SET likes = 5 WHERE id = 'q'");
+  }
+  auto expected = R"({"totals": {"duplicateRatings": 1, "drift": 2, "orphanedRatings": 1, "orphanedComments": 0},
+      "duplicateRatings": [{"postId": "p", "sessionIds": ["Ada", "ada"], "severity": "warning"}],
+      "drift": [{"postId": "p", "ratings": 2, "sql": 9}, {"postId": "q", "ratings": 1, "sql": 1, "posts": 5}],
+      "orphanedRatings": [{"postId": "gone", "ratings": 1}], "notPossible": {"orphanedComments": "<string>"}})";
+  auto closed = run_hearth({"diagnose", "--json", where});
+  EXPECT_EQ(closed.code, 1);
+  EXPECT_EQ(find_mismatch(expected, boost::json::parse(closed.output)), "") << closed.output;
+  ServerProcess server({.data = data});
+  auto served = run_hearth({"diagnose", "--json", where});
+  EXPECT_EQ(served.code, 1);
+  EXPECT_EQ(find_mismatch(expected, boost::json::parse(served.output)), "") << served.output;
 }
 
 TEST_F(Adoption, WhatCannotBeLookedForIsSaid) {

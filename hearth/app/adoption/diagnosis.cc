@@ -50,7 +50,8 @@ void write(JsonWriter& json, const CountDrift& one) {
   also("live", one.live, "as live count");
   also("members", one.members, "live members");
   end_item(json, evidence, kError,
-           one.live ? "`hearth reconcile --post " + one.post + "`" : std::string("`hearth import --from-database` counts the ratings"));
+           one.is_for_import && !one.live ? std::string("`hearth import --from-database` counts the ratings")
+                                          : "`hearth reconcile --post " + one.post + "`");
 }
 
 void write(JsonWriter& json, const OrphanedRatings& one) {

@@ -31,6 +31,8 @@ struct CountDrift {
   std::optional<std::int64_t> posts = {};    // the table of posts
   std::optional<std::int64_t> live = {};     // the live store: its count
   std::optional<std::int64_t> members = {};  // the live store: who likes it
+  // In PostgreSQL an import counts the ratings again; elsewhere, and where live state differs, the reconciler mends it.
+  bool is_for_import = false;
 };
 
 struct OrphanedRatings {

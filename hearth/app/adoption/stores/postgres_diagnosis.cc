@@ -102,7 +102,7 @@ void find_drift(Connection& connection, const RatingsTable& ratings, const std::
                   ratings.name, as_text(ratings.post.name), ratings.post.name, of_posts, of_counts, has_counts, kListedMax));
   while (rows.next()) {
     found.total = static_cast<std::uint64_t>(rows.integer(4));
-    CountDrift drift{.post = rows.string(0), .ratings = static_cast<std::uint64_t>(rows.integer(1))};
+    CountDrift drift{.post = rows.string(0), .ratings = static_cast<std::uint64_t>(rows.integer(1)), .is_for_import = true};
     if (has_counts) drift.sql = rows.integer(2);
     if (!rows.is_null(3)) drift.posts = rows.integer(3);
     found.listed.push_back(std::move(drift));

@@ -81,7 +81,7 @@ Task<Result<void>> SqliteDiagnosis::find_wrong_copies(Diagnosis& diagnosis) {
       std::vector<CountDrift> found;
       for (const auto& post : page) {
         auto& row = connection.statement(kRated).query(post.post);
-        bool is_wrong = row.next() && static_cast<std::uint64_t>(row.integer(1)) == post.version && row.integer(2) != post.likes;
+        bool is_wrong = row.next() && static_cast<std::uint64_t>(row.integer(1)) == post.version && row.integer(0) != post.likes;
         if (is_wrong) {
           found.push_back(
               {.post = post.post, .ratings = static_cast<std::uint64_t>(row.integer(0)), .sql = row.integer(2), .posts = post.likes});
