@@ -17,7 +17,6 @@
 namespace hearth::app {
 namespace {
 
-using adoption::Difference;
 using adoption::PostgresAdoption;
 using adoption::Remainder;
 using likes::Deployment;
