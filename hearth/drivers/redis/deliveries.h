@@ -3,6 +3,7 @@
 // Answered batches on their way back to the io_contexts of their callers: one post an io_context and round, however many
 // batches there are. On the client's thread only.
 
+#include <algorithm>
 #include <boost/asio/post.hpp>
 #include <memory>
 #include <utility>
@@ -26,10 +27,10 @@ class Deliveries {
 
   void add(std::unique_ptr<Batch> batch) {
     if (batch->context == nullptr) return batch->deliver();
-    for (Lane& lane : lanes_) {
-      if (lane.context == batch->context) return lane.answered.push_back(std::move(batch));
-    }
-    post(*batch->context, std::move(batch));
+    auto& context = *batch->context;
+    auto lane = std::ranges::find(lanes_, &context, &Lane::context);
+    if (lane != lanes_.end()) return lane->answered.push_back(std::move(batch));
+    post(context, std::move(batch));
   }
 
   void flush() {
