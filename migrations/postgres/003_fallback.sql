@@ -21,7 +21,7 @@ CREATE TABLE live_servers (
   admitted_at timestamptz NOT NULL
 );
 
--- Likes that the live store must still get, as absolute states: from fallback at most one of each post and session, and
+-- Likes that the live store must still get, as absolute states: the changes of fallback, and
 -- what other programs did to the ratings. Drained ones from fallback stay until the ledger has caught up with them.
 CREATE TABLE like_inbox (
   id         bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
