@@ -19,6 +19,7 @@ enum class ErrorCode : std::uint8_t {
   kMethodNotAllowed,      //
   kConflict,              // the state of things forbids it; repeating does not help
   kIdempotencyKeyReused,  // this Idempotency-Key came with another request before
+  kStaleLease,            // another attempt owns the job by now
   kTooLarge,              // over a named limit
   kUnsupportedMediaType,  //
   kRateLimited,           //

@@ -26,6 +26,8 @@ Kind kind_of(ErrorCode code) {
       return {409, "conflict"};
     case ErrorCode::kIdempotencyKeyReused:
       return {409, "idempotency_key_reused"};
+    case ErrorCode::kStaleLease:
+      return {409, "stale_lease"};
     case ErrorCode::kTooLarge:
       return {413, "too_large"};
     case ErrorCode::kUnsupportedMediaType:

@@ -101,7 +101,7 @@ class Reach {
 
 struct Transaction {
   Connection::Access access = Connection::Access::kRead;
-  std::unique_ptr<Job<Connection>> job = {};
+  std::unique_ptr<WorkItem<Connection>> item = {};
 };
 
 }  // namespace
@@ -120,8 +120,8 @@ class Database::Impl {
   void submit(Transaction transaction) {
     auto queued = queue_.push(transaction);
     if (queued) return;
-    transaction.job->fail(queued.error());
-    transaction.job->deliver();
+    transaction.item->fail(queued.error());
+    transaction.item->deliver();
   }
 
   bool is_connected() { return reach_.is_connected(); }
@@ -146,7 +146,7 @@ class Database::Impl {
       settle(taken.front(), connection);
       ++transactions_;
       micros_ += std::chrono::duration_cast<std::chrono::microseconds>(steady_clock::now() - began).count();
-      taken.front().job->deliver();
+      taken.front().item->deliver();
     }
     drop(connection);
   }
@@ -158,7 +158,7 @@ class Database::Impl {
 
   void fail(Transaction& transaction, const Error& error) {
     ++failures_;
-    transaction.job->fail(error);
+    transaction.item->fail(error);
   }
 
   // Runs the transaction until it has its answer.
@@ -199,7 +199,7 @@ class Database::Impl {
   static std::optional<Failure> run(Transaction& transaction, Connection& connection) {
     try {
       connection.begin(transaction.access);
-      auto done = transaction.job->run(connection);
+      auto done = transaction.item->run(connection);
       if (done && transaction.access == Connection::Access::kWrite) {
         connection.commit();
       } else {
@@ -211,7 +211,7 @@ class Database::Impl {
       return failure;
     } catch (const std::exception& exception) {
       connection.rollback();
-      transaction.job->fail({ErrorCode::kInternal, exception.what()});
+      transaction.item->fail({ErrorCode::kInternal, exception.what()});
       return std::nullopt;
     }
   }
@@ -265,8 +265,8 @@ Database::Stats Database::stats() const {
   return impl_->stats();
 }
 
-void Database::submit(Connection::Access access, std::unique_ptr<Job<Connection>> job) {
-  impl_->submit({access, std::move(job)});
+void Database::submit(Connection::Access access, std::unique_ptr<WorkItem<Connection>> item) {
+  impl_->submit({access, std::move(item)});
 }
 
 void Database::stop() {

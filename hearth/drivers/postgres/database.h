@@ -27,7 +27,7 @@
 #include <type_traits>
 #include <utility>
 
-#include "hearth/base/jobs.h"
+#include "hearth/base/work.h"
 #include "hearth/base/result.h"
 #include "hearth/base/task.h"
 #include "hearth/drivers/postgres/connection.h"
@@ -79,9 +79,9 @@ class Database {
   class Impl;
 
   explicit Database(std::unique_ptr<Impl> impl);
-  void submit(Connection::Access access, std::unique_ptr<Job<Connection>> job);
+  void submit(Connection::Access access, std::unique_ptr<WorkItem<Connection>> item);
   auto submitting(Connection::Access access) {
-    return [this, access](std::unique_ptr<Job<Connection>> job) { submit(access, std::move(job)); };
+    return [this, access](std::unique_ptr<WorkItem<Connection>> item) { submit(access, std::move(item)); };
   }
 
   std::unique_ptr<Impl> impl_;

@@ -45,11 +45,11 @@ class Database::Impl {
     }
   }
 
-  void submit(Kind kind, std::unique_ptr<Job<Connection>> job) {
-    auto queued = (kind == Kind::kRead ? reads_ : writes_).push(job);
+  void submit(Kind kind, std::unique_ptr<WorkItem<Connection>> item) {
+    auto queued = (kind == Kind::kRead ? reads_ : writes_).push(item);
     if (queued) return;
-    job->fail(queued.error());
-    job->deliver();
+    item->fail(queued.error());
+    item->deliver();
   }
 
   void stop() {
@@ -61,16 +61,16 @@ class Database::Impl {
   }
 
  private:
-  using Jobs = std::span<const std::unique_ptr<Job<Connection>>>;
+  using Items = std::span<const std::unique_ptr<WorkItem<Connection>>>;
 
   void read_until_closed(Connection& connection) {
     while (true) {
       auto taken = reads_.take(1);
       if (taken.empty()) return;
-      auto& job = *taken.front();
-      auto done = contained([&] { return connection.snapshot([&] { return job.run(connection); }); });
-      if (!done) job.fail(done.error());
-      job.deliver();
+      auto& item = *taken.front();
+      auto done = contained([&] { return connection.snapshot([&] { return item.run(connection); }); });
+      if (!done) item.fail(done.error());
+      item.deliver();
     }
   }
 
@@ -78,38 +78,38 @@ class Database::Impl {
     while (true) {
       auto taken = writes_.take(kWritesPerCommitMax);
       if (taken.empty()) return;
-      for (Jobs waiting = taken; !waiting.empty();) {
-        Jobs settled = waiting.first(commit_some(waiting));
-        for (const auto& job : settled) job->deliver();
+      for (Items waiting = taken; !waiting.empty();) {
+        Items settled = waiting.first(commit_some(waiting));
+        for (const auto& item : settled) item->deliver();
         waiting = waiting.subspan(settled.size());
       }
     }
   }
 
-  // Runs jobs from the first on in one transaction and returns how many have their answers now: all, unless one of them
+  // Runs items from the first on in one transaction and returns how many have their answers now: all, unless one of them
   // met a failure that ended the transaction. Then it and those before it have failed, and the rest was not touched.
-  std::size_t commit_some(Jobs jobs) {
+  std::size_t commit_some(Items items) {
     std::size_t ran = 0;
     auto committed = writer_.transaction([&]() -> Result<void> {
-      for (const auto& job : jobs) {
+      for (const auto& item : items) {
         ++ran;
-        auto done = contained([&] { return writer_.savepoint([&] { return job->run(writer_); }); });
-        if (!done) job->fail(done.error());
+        auto done = contained([&] { return writer_.savepoint([&] { return item->run(writer_); }); });
+        if (!done) item->fail(done.error());
         if (!writer_.is_in_transaction()) return done;
       }
       return {};
     });
     if (committed) return ran;
-    if (ran == 0) ran = jobs.size();  // it did not even begin
+    if (ran == 0) ran = items.size();  // it did not even begin
     // Those that had failed by themselves too: they may have seen what is gone now.
-    for (const auto& job : jobs.first(ran)) job->fail(committed.error());
+    for (const auto& item : items.first(ran)) item->fail(committed.error());
     return ran;
   }
 
   Connection writer_;
   std::vector<Connection> readers_;
-  WorkQueue<std::unique_ptr<Job<Connection>>> reads_;
-  WorkQueue<std::unique_ptr<Job<Connection>>> writes_;
+  WorkQueue<std::unique_ptr<WorkItem<Connection>>> reads_;
+  WorkQueue<std::unique_ptr<WorkItem<Connection>>> writes_;
   std::once_flag stopped_;
   std::vector<std::thread> threads_;
 };
@@ -137,8 +137,8 @@ Result<std::unique_ptr<Database>> Database::open(DatabaseOptions options) {
   return std::unique_ptr<Database>(new Database(std::make_unique<Impl>(name, *std::move(writer), std::move(readers), options.queued_max)));
 }
 
-void Database::submit(Kind kind, std::unique_ptr<Job<Connection>> job) {
-  impl_->submit(kind, std::move(job));
+void Database::submit(Kind kind, std::unique_ptr<WorkItem<Connection>> item) {
+  impl_->submit(kind, std::move(item));
 }
 
 void Database::stop() {

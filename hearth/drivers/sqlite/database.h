@@ -23,7 +23,7 @@
 #include <type_traits>
 #include <utility>
 
-#include "hearth/base/jobs.h"
+#include "hearth/base/work.h"
 #include "hearth/base/result.h"
 #include "hearth/base/task.h"
 #include "hearth/drivers/sqlite/connection.h"
@@ -66,9 +66,9 @@ class Database {
   class Impl;
 
   explicit Database(std::unique_ptr<Impl> impl);
-  void submit(Kind kind, std::unique_ptr<Job<Connection>> job);
+  void submit(Kind kind, std::unique_ptr<WorkItem<Connection>> item);
   auto submitting(Kind kind) {
-    return [this, kind](std::unique_ptr<Job<Connection>> job) { submit(kind, std::move(job)); };
+    return [this, kind](std::unique_ptr<WorkItem<Connection>> item) { submit(kind, std::move(item)); };
   }
 
   std::unique_ptr<Impl> impl_;

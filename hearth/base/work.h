@@ -26,9 +26,9 @@ namespace hearth {
 
 // One piece of work, and who waits for its answer.
 template <typename Context>
-class Job {
+class WorkItem {
  public:
-  virtual ~Job() = default;
+  virtual ~WorkItem() = default;
   // Does the work and keeps its answer; says whether it is a failed one. May be called again, if the work allows it.
   virtual Result<void> run(Context& context) = 0;
   // Makes `error` the answer, whatever it was.
@@ -37,8 +37,8 @@ class Job {
   virtual void deliver() = 0;
 };
 
-// Calls `submit` with a job of this work and waits for its answer without blocking: co_await it. The coroutine resumes on
-// its own io_context, which outlives the job.
+// Calls `submit` with an item of this work and waits for its answer without blocking: co_await it. The coroutine resumes on
+// its own io_context, which outlives the item.
 template <typename Context, typename Submit, typename Work>
 auto when_done(Submit submit, Work work);
 // The same for threads that may block.
@@ -94,9 +94,9 @@ class WorkQueue {
 namespace internal {
 
 template <typename Context, typename Work, typename Deliver>
-class JobOf final : public Job<Context> {
+class WorkItemOf final : public WorkItem<Context> {
  public:
-  JobOf(Work work, Deliver deliver) : work_(std::move(work)), deliver_(std::move(deliver)) {}
+  WorkItemOf(Work work, Deliver deliver) : work_(std::move(work)), deliver_(std::move(deliver)) {}
 
   Result<void> run(Context& context) override {
     answer_.emplace(work_(context));
@@ -141,7 +141,7 @@ auto when_done(Submit submit, Work work) {
   return boost::asio::async_initiate<const boost::asio::use_awaitable_t<Executor>, void(Answer)>(
       [submit = std::move(submit), work = std::move(work)](auto handler) mutable {
         using Deliver = internal::Resume<decltype(handler)>;
-        submit(std::make_unique<internal::JobOf<Context, Work, Deliver>>(std::move(work), Deliver{std::move(handler)}));
+        submit(std::make_unique<internal::WorkItemOf<Context, Work, Deliver>>(std::move(work), Deliver{std::move(handler)}));
       },
       use_task);
 }
@@ -152,7 +152,7 @@ auto block_until_done(Submit submit, Work work) {
   using Deliver = internal::Fulfil<Answer>;
   Deliver deliver;
   auto answer = deliver.promise.get_future();
-  submit(std::make_unique<internal::JobOf<Context, Work, Deliver>>(std::move(work), std::move(deliver)));
+  submit(std::make_unique<internal::WorkItemOf<Context, Work, Deliver>>(std::move(work), std::move(deliver)));
   return answer.get();
 }
 
