@@ -1,0 +1,40 @@
+#pragma once
+
+// Tells those who wait for jobs that some may have come: workers of this process, and claims over HTTP.
+//
+// A signal counts its notices. Who waits names the count that it has seen, so that a notice between looking at the queue
+// and waiting is never missed. Notices may come for nothing. Thread-safe.
+
+#include <chrono>
+#include <condition_variable>
+#include <cstdint>
+#include <memory>
+#include <mutex>
+#include <vector>
+
+#include "hearth/base/task.h"
+
+namespace hearth::jobs {
+
+class JobSignal {
+ public:
+  JobSignal();
+  ~JobSignal();
+
+  void notify();
+  std::uint64_t count() const;
+
+  // Waits until the count is above `seen`, or for `timeout`. Returns the count. For threads that may block.
+  std::uint64_t wait(std::uint64_t seen, std::chrono::milliseconds timeout);
+  // The same for coroutines.
+  Task<std::uint64_t> wait_async(std::uint64_t seen, std::chrono::milliseconds timeout);
+
+  // Ends every wait, now and from now on: before the io_contexts of those who wait end.
+  void close();
+
+ private:
+  class Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace hearth::jobs
