@@ -2,7 +2,7 @@
 
 // Looking at jobs, and what people and housekeeping do with them. Beside job_queue.h, on the same tables.
 //
-// Promises, checked by job_queue_conformance.h. Thread-safe. Coroutines run on the io_context thread of their caller.
+// Promises, checked by job_admin_conformance.h. Thread-safe. Coroutines run on the io_context thread of their caller.
 
 #include <chrono>
 #include <cstddef>

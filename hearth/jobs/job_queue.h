@@ -2,7 +2,7 @@
 
 // The queue: what enqueues jobs, claims them and ends them.
 //
-// Promises, checked on every implementation by job_queue_conformance.h:
+// Promises, checked on every implementation by job_queue_conformance.h and job_endings_conformance.h:
 //  - A job that was enqueued is claimed until it ends; each attempt has one owner, and ends once (guarantee 6).
 //  - Within what a claim asks for, a higher priority comes first, then what was due first.
 //  - A claim costs the same however many jobs ended or are not due. A type that is paused, limited or full starves no other.
@@ -37,9 +37,9 @@ struct TypeLimit {
 };
 
 struct ClaimRequest {
-  std::string worker;            // who claims, for people: 1 … 128 bytes
-  std::vector<TypeLimit> types;  // at most so many of each; none: any type but those of `except`
-  std::vector<std::string> except;
+  std::string worker = {};            // who claims, for people: 1 … 128 bytes
+  std::vector<TypeLimit> types = {};  // at most so many of each; none: any type but those of `except`
+  std::vector<std::string> except = {};
   std::size_t limit = 1;  // of all, 1 … kJobsPerClaimMax
   std::chrono::milliseconds lease = kLeaseDefault;
   bool takes_webhooks = false;  // true: only jobs with a url, of any type; false: only jobs without
