@@ -10,10 +10,12 @@
 // Thread-safe. Coroutines run on the io_context thread of their caller.
 
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <variant>
 #include <vector>
 
+#include "hearth/base/sql_transaction.h"
 #include "hearth/base/task.h"
 #include "hearth/content/content.h"
 
@@ -32,6 +34,10 @@ struct CreatedPost {
 };
 
 using Draft = std::variant<UserDraft, PostDraft>;
+
+// Called in the transaction in which create_post() makes a post, so that what follows from the post commits with it. What it
+// throws takes the post back. May run more than once for one request.
+using OnCreated = std::function<void(SqlTransaction transaction, const Post& post)>;
 
 class ContentStore {
  public:

@@ -22,6 +22,7 @@
 #include "hearth/base/run_to_end.h"
 #include "hearth/base/task.h"
 #include "hearth/content/content_export.h"
+#include "hearth/content/content_jobs.h"
 #include "hearth/content/content_pages.h"
 #include "hearth/content/content_store.h"
 #include "hearth/content/rank.h"
@@ -79,6 +80,11 @@ class ContentUnderTest {
   virtual ContentStore& store(std::size_t node = 0) = 0;
   virtual ContentPages& pages() = 0;
   virtual std::unique_ptr<RankCandidates> rank(ReadDirty read_dirty) = 0;
+  virtual ContentJobs& jobs() = 0;
+  // A store whose posts are followed by `on_created`. Lives until the next restart().
+  virtual ContentStore& store_with(OnCreated on_created) = 0;
+  // One transaction, which commits if `work` succeeds.
+  virtual Result<void> write(std::function<Result<void>(SqlTransaction)> work) = 0;
   // Of its export.
   virtual Result<void> for_each(UseUser use_user, UsePost use_post) = 0;
   // Stops all nodes and starts them again on the same data.

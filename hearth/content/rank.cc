@@ -10,13 +10,16 @@ namespace hearth::content {
 namespace {
 
 double score(RankOrder order, const Post& post, std::uint32_t likes, UtcMicros now) {
-  if (order == RankOrder::kLikes) return likes;
-  using Hours = std::chrono::duration<double, std::ratio<3600>>;
-  double age = std::max(0.0, Hours(now - post.created_at).count());  // a post dated ahead of now is new
-  return likes / std::pow(age + 2.0, 1.5);
+  return order == RankOrder::kLikes ? likes : hot_score(likes, post.created_at, now);
 }
 
 }  // namespace
+
+double hot_score(std::uint32_t likes, UtcMicros created_at, UtcMicros now) {
+  using Hours = std::chrono::duration<double, std::ratio<3600>>;
+  double age = std::max(0.0, Hours(now - created_at).count());
+  return likes / std::pow(age + 2.0, 1.5);
+}
 
 std::vector<std::size_t> ranked(RankOrder order, std::span<const Post> posts, std::span<const std::uint32_t> likes, UtcMicros now,
                                 std::size_t limit) {

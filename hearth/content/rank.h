@@ -68,11 +68,15 @@ class RankCandidates {
  public:
   virtual ~RankCandidates() = default;
 
-  // In no order that matters; ranked() orders them. kHot adds the newest kRankHotNewestMax posts. There may be more than
+  // In no order that matters; ranked() orders them. kHot adds the newest kRankHotNewestMax posts, and those that
+  // recompute_rankings found hottest (content_jobs.h). There may be more than
   // kPostsPerReadMax, so their live counts are read in several questions.
   // REQUIRES: 1 <= limit <= kRankPostsMax.
   virtual Task<Result<std::vector<Post>>> collect(RankOrder order, std::size_t limit) = 0;
 };
+
+// The score of kHot. A post that is dated ahead of now counts as new.
+double hot_score(std::uint32_t likes, UtcMicros created_at, UtcMicros now);
 
 // The indexes of `posts`, at most `limit`, in the rank's order. likes[i] belongs to posts[i].
 // REQUIRES: posts.size() == likes.size().

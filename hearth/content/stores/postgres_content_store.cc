@@ -82,11 +82,12 @@ std::size_t write(postgres::Connection& connection, const char* sql, const Post&
   return connection.run(sql, post.id.view(), post.author.view(), post.content, post.image_url, post.media_urls, post.created_at);
 }
 
-Result<Post> insert(postgres::Connection& connection, const PostDraft& draft, UtcMicros now) {
+Result<Post> insert(postgres::Connection& connection, const PostDraft& draft, UtcMicros now, const OnCreated& on_created) {
   auto author = username_of_author(connection, draft.author);
   if (!author) return std::unexpected(author.error());
   Post post = post_from(draft, draft.id ? *draft.id : new_post_id(now), *std::move(author), std::nullopt, now);
   if (write(connection, kInsertPost, post) == 0) return post_id_taken();
+  if (on_created) on_created(&connection, post);
   return post;
 }
 
@@ -121,11 +122,12 @@ void lock_counts(postgres::Connection& connection, const std::vector<Draft>& dra
 }
 
 // The answer to a request with a key: the first one again, or that of `insert`, which is remembered.
-Result<CreatedPost> create_once(postgres::Connection& connection, const PostDraft& draft, const IdempotencyKey& key, UtcMicros now) {
+Result<CreatedPost> create_once(postgres::Connection& connection, const PostDraft& draft, const IdempotencyKey& key, UtcMicros now,
+                                const OnCreated& on_created) {
   auto earlier = claim(connection, key, now);
   if (!earlier) return std::unexpected(earlier.error());
   if (*earlier) return answer(std::move(**earlier), true);
-  auto made = insert(connection, draft, now);
+  auto made = insert(connection, draft, now, on_created);
   remember(connection, key, made, now);
   return answer(std::move(made), false);
 }
@@ -141,10 +143,10 @@ Task<Result<PutUser>> PostgresContentStore::put_user(UserDraft draft) {
 Task<Result<CreatedPost>> PostgresContentStore::create_post(PostDraft draft, std::optional<IdempotencyKey> key) {
   if (auto ok = check(draft); !ok) co_return std::unexpected(ok.error());
   // The outer Result is the transaction's, the inner one the answer's: a refusal has a record to commit too.
-  auto written = co_await database_.write([draft = std::move(draft), key = std::move(key),
+  auto written = co_await database_.write([this, draft = std::move(draft), key = std::move(key),
                                            now = clock_.now()](postgres::Connection& connection) -> Result<Result<CreatedPost>> {
-    if (key) return create_once(connection, draft, *key, now);
-    return answer(insert(connection, draft, now), false);
+    if (key) return create_once(connection, draft, *key, now, on_created_);
+    return answer(insert(connection, draft, now, on_created_), false);
   });
   if (!written) co_return std::unexpected(written.error());
   co_return std::move(*written);

@@ -9,6 +9,7 @@
 // same users in different orders can still wait for each other; PostgreSQL ends one of them, and the driver runs it again.
 
 #include <optional>
+#include <utility>
 #include <vector>
 
 #include "hearth/base/clock.h"
@@ -19,7 +20,8 @@ namespace hearth::content {
 
 class PostgresContentStore final : public ContentStore {
  public:
-  PostgresContentStore(postgres::Database& database, const Clock& clock) : database_(database), clock_(clock) {}
+  PostgresContentStore(postgres::Database& database, const Clock& clock, OnCreated on_created = nullptr)
+      : database_(database), clock_(clock), on_created_(std::move(on_created)) {}
 
   Task<Result<PutUser>> put_user(UserDraft draft) override;
   Task<Result<CreatedPost>> create_post(PostDraft draft, std::optional<IdempotencyKey> key) override;
@@ -29,6 +31,7 @@ class PostgresContentStore final : public ContentStore {
  private:
   postgres::Database& database_;
   const Clock& clock_;
+  const OnCreated on_created_;
 };
 
 }  // namespace hearth::content

@@ -13,6 +13,7 @@
 
 #include "hearth/content/content_under_test.h"
 #include "hearth/content/stores/postgres_content_export.h"
+#include "hearth/content/stores/postgres_content_jobs.h"
 #include "hearth/content/stores/postgres_content_pages.h"
 #include "hearth/content/stores/postgres_content_store.h"
 #include "hearth/content/stores/postgres_rank.h"
@@ -32,6 +33,14 @@ class PostgresContentUnderTest final : public ContentUnderTest {
   ContentPages& pages() override { return nodes_[0]->pages; }
   std::unique_ptr<RankCandidates> rank(ReadDirty read_dirty) override {
     return std::make_unique<PostgresRank>(database(), std::move(read_dirty));
+  }
+  ContentJobs& jobs() override { return nodes_[0]->jobs; }
+  ContentStore& store_with(OnCreated on_created) override {
+    followed_ = std::make_unique<PostgresContentStore>(database(), clock_, std::move(on_created));
+    return *followed_;
+  }
+  Result<void> write(std::function<Result<void>(SqlTransaction)> work) override {
+    return database().write_blocking([&](postgres::Connection& connection) { return work(&connection); });
   }
   Result<void> for_each(UseUser use_user, UsePost use_post) override {
     return PostgresContentExport(database()).for_each(use_user, use_post);
@@ -68,11 +77,12 @@ class PostgresContentUnderTest final : public ContentUnderTest {
  private:
   struct Node {
     Node(const std::string& url, const Clock& clock)
-        : database(postgres::Database::open({.url = url}).value()), store(*database, clock), pages(*database) {}
+        : database(postgres::Database::open({.url = url}).value()), store(*database, clock), pages(*database), jobs(*database) {}
 
     std::unique_ptr<postgres::Database> database;
     PostgresContentStore store;
     PostgresContentPages pages;
+    PostgresContentJobs jobs;
   };
 
   static postgres::PostgresServer& server() {
@@ -86,6 +96,7 @@ class PostgresContentUnderTest final : public ContentUnderTest {
   const Clock& clock_;
   const std::string url_;
   std::array<std::unique_ptr<Node>, 2> nodes_;
+  std::unique_ptr<PostgresContentStore> followed_;
 };
 
 }  // namespace hearth::content

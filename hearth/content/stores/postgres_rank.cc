@@ -22,6 +22,7 @@ constexpr char kWalkOn[] =
     "ORDER BY likes DESC, created_at DESC, id DESC LIMIT 500";
 constexpr char kNewest[] = "SELECT id FROM posts ORDER BY created_at DESC, id DESC LIMIT 1000";
 static_assert(kRankHotNewestMax == 1'000);
+constexpr char kHot[] = "SELECT post_id FROM hot_posts";
 constexpr char kFlushed[] = "SELECT position_major, position_minor FROM outbox_cursors WHERE consumer = 'ledger' AND partition = -1";
 constexpr char kKnown[] = "SELECT id FROM posts WHERE id = ANY($1)";
 constexpr char kPosts[] = HEARTH_POSTGRES_SELECT_POST "WHERE p.id = ANY($1)";
@@ -65,8 +66,8 @@ void collect_dirty(postgres::Connection& connection, const DirtyPosts& dirty, st
   }
 }
 
-void collect_newest(postgres::Connection& connection, IdSet& collected) {
-  auto rows = connection.query(kNewest);
+void collect(postgres::Connection& connection, const char* sql, IdSet& collected) {
+  auto rows = connection.query(sql);
   while (rows.next()) collected.emplace(rows.text(0));
 }
 
@@ -88,7 +89,10 @@ Candidates read_candidates(postgres::Connection& connection, const DirtyPosts& d
   Walk walked = walk(connection, dirty, limit, collected);
   if (!walked.is_exhausted) {
     collect_dirty(connection, dirty, walked.last_likes, limit, collected);
-    if (order == RankOrder::kHot) collect_newest(connection, collected);
+    if (order == RankOrder::kHot) {
+      collect(connection, kNewest, collected);
+      collect(connection, kHot, collected);
+    }
   }
   auto rows = connection.query(kPosts, std::vector<std::string_view>(collected.begin(), collected.end()));
   candidates.posts.reserve(collected.size());

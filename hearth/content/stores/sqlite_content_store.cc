@@ -60,12 +60,13 @@ void write(sqlite::Connection& connection, const char* sql, const Post& post, co
   connection.statement(sql).run(post.id.view(), author.key, post.content, post.image_url, media_urls, micros(post.created_at));
 }
 
-Result<Post> insert(sqlite::Connection& connection, const PostDraft& draft, UtcMicros now) {
+Result<Post> insert(sqlite::Connection& connection, const PostDraft& draft, UtcMicros now, const OnCreated& on_created) {
   auto author = find_author(connection, draft.author);
   if (!author) return std::unexpected(author.error());
   if (draft.id && find_post(connection, draft.id->view())) return post_id_taken();
   Post post = post_from(draft, draft.id ? *draft.id : new_post_id(now), author->username, std::nullopt, now);
   write(connection, kInsertPost, post, *author);
+  if (on_created) on_created(&connection, post);
   return post;
 }
 
@@ -88,19 +89,20 @@ Result<Change> put(sqlite::Connection& connection, const Draft& draft, UtcMicros
 }
 
 // The answer to a request with a key: the first one again, or that of `insert`, which is remembered.
-Result<CreatedPost> create_once(sqlite::Connection& connection, const PostDraft& draft, const IdempotencyKey& key, UtcMicros now) {
+Result<CreatedPost> create_once(sqlite::Connection& connection, const PostDraft& draft, const IdempotencyKey& key, UtcMicros now,
+                                const OnCreated& on_created) {
   auto earlier = recall(connection, key, now);
   if (!earlier) return std::unexpected(earlier.error());
   if (*earlier) return answer(std::move(**earlier), true);
-  auto made = insert(connection, draft, now);
+  auto made = insert(connection, draft, now, on_created);
   remember(connection, key, made, now);
   return answer(std::move(made), false);
 }
 
 }  // namespace
 
-SqliteContentStore::SqliteContentStore(sqlite::Database& database, const Clock& clock, std::function<void()> on_posts)
-    : database_(database), clock_(clock), on_posts_(std::move(on_posts)) {}
+SqliteContentStore::SqliteContentStore(sqlite::Database& database, const Clock& clock, std::function<void()> on_posts, OnCreated on_created)
+    : database_(database), clock_(clock), on_posts_(std::move(on_posts)), on_created_(std::move(on_created)) {}
 
 Task<Result<PutUser>> SqliteContentStore::put_user(UserDraft draft) {
   if (auto ok = check(draft); !ok) co_return std::unexpected(ok.error());
@@ -120,11 +122,11 @@ Task<Result<void>> SqliteContentStore::distrust_likes(PostId id) {
 Task<Result<CreatedPost>> SqliteContentStore::create_post(PostDraft draft, std::optional<IdempotencyKey> key) {
   if (auto ok = check(draft); !ok) co_return std::unexpected(ok.error());
   // The outer Result is the transaction's, the inner one the answer's: a refusal has a record to commit too.
-  auto written = co_await database_.write(
-      [draft = std::move(draft), key = std::move(key), now = clock_.now()](sqlite::Connection& connection) -> Result<Result<CreatedPost>> {
-        if (key) return create_once(connection, draft, *key, now);
-        return answer(insert(connection, draft, now), false);
-      });
+  auto written = co_await database_.write([this, draft = std::move(draft), key = std::move(key),
+                                           now = clock_.now()](sqlite::Connection& connection) -> Result<Result<CreatedPost>> {
+    if (key) return create_once(connection, draft, *key, now, on_created_);
+    return answer(insert(connection, draft, now, on_created_), false);
+  });
   if (!written) co_return std::unexpected(written.error());
   if (*written && on_posts_) on_posts_();
   co_return std::move(*written);

@@ -14,8 +14,8 @@ namespace hearth::content {
 
 class SqliteContentStore final : public ContentStore {
  public:
-  // `on_posts` is called after posts were written, on the thread of the caller: the projection has work. May be empty.
-  SqliteContentStore(sqlite::Database& database, const Clock& clock, std::function<void()> on_posts);
+  // `on_posts` is called after posts were written, on the thread of the caller: the projection has work. Both may be empty.
+  SqliteContentStore(sqlite::Database& database, const Clock& clock, std::function<void()> on_posts, OnCreated on_created = nullptr);
 
   Task<Result<PutUser>> put_user(UserDraft draft) override;
   Task<Result<CreatedPost>> create_post(PostDraft draft, std::optional<IdempotencyKey> key) override;
@@ -29,6 +29,7 @@ class SqliteContentStore final : public ContentStore {
   sqlite::Database& database_;
   const Clock& clock_;
   const std::function<void()> on_posts_;
+  const OnCreated on_created_;
 };
 
 }  // namespace hearth::content

@@ -14,6 +14,7 @@
 #include "hearth/content/stores/content_database.h"
 #include "hearth/content/stores/outbox_cursor.h"
 #include "hearth/content/stores/sqlite_content_export.h"
+#include "hearth/content/stores/sqlite_content_jobs.h"
 #include "hearth/content/stores/sqlite_content_pages.h"
 #include "hearth/content/stores/sqlite_content_store.h"
 #include "hearth/content/stores/sqlite_rank.h"
@@ -30,11 +31,21 @@ class SqliteContentUnderTest final : public ContentUnderTest {
   std::unique_ptr<RankCandidates> rank(ReadDirty read_dirty) override {
     return std::make_unique<SqliteRank>(*database_, std::move(read_dirty));
   }
+  ContentJobs& jobs() override { return *jobs_; }
+  ContentStore& store_with(OnCreated on_created) override {
+    followed_ = std::make_unique<SqliteContentStore>(*database_, clock_, nullptr, std::move(on_created));
+    return *followed_;
+  }
+  Result<void> write(std::function<Result<void>(SqlTransaction)> work) override {
+    return database_->write_blocking([&](sqlite::Connection& connection) { return work(&connection); });
+  }
   Result<void> for_each(UseUser use_user, UsePost use_post) override {
     auto connection = sqlite::Connection::open({.path = folder_.path() / "content.db", .read_only = true}).value();
     return SqliteContentExport(connection).for_each(use_user, use_post);
   }
   void restart() override {
+    followed_.reset();
+    jobs_.reset();
     pages_.reset();
     store_.reset();
     database_.reset();
@@ -70,6 +81,7 @@ class SqliteContentUnderTest final : public ContentUnderTest {
     database_ = open_content_database(folder_.path() / "content.db").value();
     store_ = std::make_unique<SqliteContentStore>(*database_, clock_, [this] { ++posts_written_; });
     pages_ = std::make_unique<SqliteContentPages>(*database_);
+    jobs_ = std::make_unique<SqliteContentJobs>(*database_);
   }
 
   const Clock& clock_;
@@ -78,6 +90,8 @@ class SqliteContentUnderTest final : public ContentUnderTest {
   std::unique_ptr<sqlite::Database> database_;
   std::unique_ptr<SqliteContentStore> store_;
   std::unique_ptr<SqliteContentPages> pages_;
+  std::unique_ptr<SqliteContentJobs> jobs_;
+  std::unique_ptr<SqliteContentStore> followed_;
 };
 
 }  // namespace hearth::content

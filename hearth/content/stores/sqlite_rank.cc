@@ -8,6 +8,7 @@
 
 #include "hearth/base/assert.h"
 #include "hearth/base/hash.h"
+#include "hearth/content/content_jobs.h"
 #include "hearth/content/stores/outbox_cursor.h"
 #include "hearth/content/stores/sqlite_rows.h"
 
@@ -17,6 +18,7 @@ namespace {
 constexpr char kWalk[] = "SELECT id, likes FROM posts ORDER BY likes DESC, created_at DESC, id DESC LIMIT ?1";
 constexpr char kUnprojected[] = "SELECT id FROM posts WHERE likes_version IS NULL ORDER BY created_at DESC LIMIT ?1";
 constexpr char kNewest[] = "SELECT id FROM posts ORDER BY created_at DESC, id DESC LIMIT ?1";
+constexpr char kHot[] = "SELECT post_id FROM hot_posts LIMIT ?1";
 constexpr char kExists[] = "SELECT 1 FROM posts WHERE id = ?1";
 
 using IdSet = boost::unordered_flat_set<std::string, TextHash, std::equal_to<>>;
@@ -84,7 +86,10 @@ Candidates read_candidates(sqlite::Connection& connection, const DirtyPosts& dir
   if (!walked.is_exhausted) {
     collect_dirty(connection, dirty, walked.last_likes, limit, collected);
     collect(connection, kUnprojected, kRankUnprojectedMax, collected);
-    if (order == RankOrder::kHot) collect(connection, kNewest, kRankHotNewestMax, collected);
+    if (order == RankOrder::kHot) {
+      collect(connection, kNewest, kRankHotNewestMax, collected);
+      collect(connection, kHot, kHotPostsMax, collected);
+    }
   }
   candidates.posts.reserve(collected.size());
   for (const auto& id : collected) {
