@@ -1,0 +1,84 @@
+#include "hearth/jobs/stores/rules.h"
+
+#include <openssl/rand.h>
+
+#include <algorithm>
+#include <array>
+#include <cstdint>
+#include <span>
+#include <variant>
+
+#include "hearth/base/assert.h"
+
+namespace hearth::jobs {
+namespace {
+
+constexpr std::size_t kUuidBytes = 16;
+
+std::string uuid_of(std::span<std::uint8_t, kUuidBytes> bytes) {
+  bytes[6] = 0x40 | (bytes[6] & 0x0f);  // version 4: random
+  bytes[8] = 0x80 | (bytes[8] & 0x3f);
+  std::string text;
+  text.reserve(36);
+  for (std::size_t i = 0; i < kUuidBytes; ++i) {
+    if (i == 4 || i == 6 || i == 8 || i == 10) text += '-';
+    text += "0123456789abcdef"[bytes[i] >> 4];
+    text += "0123456789abcdef"[bytes[i] & 0x0f];
+  }
+  return text;
+}
+
+}  // namespace
+
+std::unexpected<Error> job_missing(JobId id) {
+  return fail(ErrorCode::kNotFound, "there is no job " + to_text(id));
+}
+
+std::unexpected<Error> lease_is_stale(JobId id) {
+  return fail(ErrorCode::kStaleLease, "this lease of job " + to_text(id) + " is over", "leaseToken");
+}
+
+std::unexpected<Error> job_was_cancelled(JobId id) {
+  return fail(ErrorCode::kConflict, "job " + to_text(id) + " was cancelled");
+}
+
+std::unexpected<Error> attempt_ended_otherwise(JobId id, std::string_view status) {
+  return fail(ErrorCode::kConflict, "this attempt of job " + to_text(id) + " has ended already: " + std::string(status));
+}
+
+Result<Ended> answer_again(JobId id, const Outcome& outcome, std::string_view status) {
+  if (status == "cancelled") return job_was_cancelled(id);
+  if (status == "completed" && std::holds_alternative<Completed>(outcome)) return Ended{JobStatus::kCompleted, true};
+  if (status == "failed" && std::holds_alternative<Failed>(outcome)) return Ended{JobStatus::kPending, true};
+  if (status == "dead" && std::holds_alternative<Failed>(outcome)) return Ended{JobStatus::kDead, true};
+  return attempt_ended_otherwise(id, status);
+}
+
+std::string_view cut(std::string_view error) {
+  if (error.size() <= kErrorBytesMax) return error;
+  std::size_t end = kErrorBytesMax;
+  while (end > 0 && (static_cast<unsigned char>(error[end]) & 0xc0) == 0x80) --end;  // a byte that continues a character
+  return error.substr(0, end);
+}
+
+std::vector<std::string> new_lease_tokens(std::size_t count) {
+  HEARTH_ASSERT(count <= kJobsPerClaimMax);
+  std::vector<std::uint8_t> noise(count * kUuidBytes);
+  HEARTH_ASSERT(RAND_bytes(noise.data(), static_cast<int>(noise.size())) == 1);
+  std::vector<std::string> tokens;
+  tokens.reserve(count);
+  for (std::size_t i = 0; i < count; ++i) {
+    tokens.push_back(uuid_of(std::span<std::uint8_t, kUuidBytes>(noise.data() + i * kUuidBytes, kUuidBytes)));
+  }
+  return tokens;
+}
+
+double random_spread() {
+  std::array<std::uint8_t, 4> noise{};
+  HEARTH_ASSERT(RAND_bytes(noise.data(), noise.size()) == 1);
+  std::uint32_t number = 0;
+  for (std::uint8_t byte : noise) number = (number << 8) | byte;
+  return static_cast<double>(number) / static_cast<double>(UINT32_MAX);
+}
+
+}  // namespace hearth::jobs

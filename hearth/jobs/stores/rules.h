@@ -1,0 +1,36 @@
+#pragma once
+
+// What the stores of jobs have in common beyond their SQL: refusals, tokens, and how errors are kept.
+
+#include <cstddef>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "hearth/base/result.h"
+#include "hearth/jobs/job_queue.h"
+
+namespace hearth::jobs {
+
+// The error of an attempt whose lease was taken over.
+inline constexpr std::string_view kLeaseEnded = "the lease ended: its worker has died or stood still";
+
+std::unexpected<Error> job_missing(JobId id);
+std::unexpected<Error> lease_is_stale(JobId id);
+std::unexpected<Error> job_was_cancelled(JobId id);
+// `status`: of the attempt, in history.
+std::unexpected<Error> attempt_ended_otherwise(JobId id, std::string_view status);
+
+// The answer to who ends an attempt again that has ended, with its own token. `status`: that of the attempt in history.
+Result<Ended> answer_again(JobId id, const Outcome& outcome, std::string_view status);
+
+// At most kErrorBytesMax bytes, without a part of a character at the end.
+std::string_view cut(std::string_view error);
+
+// `count` random UUIDs.
+std::vector<std::string> new_lease_tokens(std::size_t count);
+
+// At random, 0 … 1: for retry_delay().
+double random_spread();
+
+}  // namespace hearth::jobs
