@@ -330,6 +330,14 @@ bool JsonValue::is_string() {
   return JsonAccess::peek(value_).raw_json_token().starts_with('"');
 }
 
+bool JsonValue::is_object() {
+  return JsonAccess::peek(value_).raw_json_token().starts_with('{');
+}
+
+bool JsonValue::is_array() {
+  return JsonAccess::peek(value_).raw_json_token().starts_with('[');
+}
+
 Result<void> read_json_object(std::string& body, UnknownFields unknown, OnField on_field) {
   Busy busy(t_reader);
   return read_document(body, unknown, on_field);

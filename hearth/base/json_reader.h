@@ -51,6 +51,8 @@ class JsonValue {
   // Look at the value without taking it.
   bool is_null();
   bool is_string();
+  bool is_object();
+  bool is_array();
 
  private:
   friend struct JsonAccess;

@@ -307,6 +307,10 @@ TEST(JsonReader, LookingAtAValueDoesNotTakeIt) {
                      return after(f.string("f"), [](auto text) { return std::string(text); });
                    }),
             "x");
+  auto kind = [](JsonValue& f) -> Result<std::string> { return f.is_object() ? "object"s : f.is_array() ? "array"s : "neither"s; };
+  EXPECT_EQ(take_f("{}", kind), "object");
+  EXPECT_EQ(take_f("[ ]", kind), "array");
+  EXPECT_EQ(take_f("\"{\"", kind), "neither");
 }
 
 TEST(JsonReader, ReadsObjectsInArraysInObjects) {
