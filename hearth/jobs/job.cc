@@ -5,6 +5,8 @@
 #include <charconv>
 #include <utility>
 
+#include "hearth/base/json_reader.h"
+
 namespace hearth::jobs {
 namespace {
 
@@ -77,6 +79,20 @@ Result<void> check(const JobDraft& draft) {
     return invalid("maxAttempts", "maxAttempts must be 1 to 100");
   if (draft.url && !is_printable(*draft.url, kUrlBytesMax)) return invalid("url", "url must be at most 2048 bytes of printable ASCII");
   return check_keys(draft);
+}
+
+Result<std::string> url_in_payload(std::string payload) {
+  std::optional<std::string> url;
+  auto read = read_json_object(payload, UnknownFields::kIgnore, [&](std::string_view key, JsonValue& value) -> Result<bool> {
+    if (key != "url") return false;
+    auto text = value.string("payload.url");
+    if (!text) return std::unexpected(text.error());
+    url = std::string(*text);
+    return true;
+  });
+  if (!read) return std::unexpected(read.error());
+  if (!url) return invalid("payload.url", "payload.url is required: where the webhook is posted to");
+  return *std::move(url);
 }
 
 int default_priority(std::string_view type) {

@@ -96,6 +96,11 @@ struct JobDraft {
 Result<void> check(const JobDraft& draft);
 Result<void> check_type(std::string_view type, std::string_view field);
 
+// The type of jobs that are nothing but a request to a url, which their payload may name: {"url": …, …}.
+inline constexpr std::string_view kWebhookType = "webhook";
+// That url. kInvalidArgument naming `payload.url`.
+Result<std::string> url_in_payload(std::string payload);
+
 // sync_like_count 5, process_image 3, send_notification 2, generate_thumbnail 1, others 0.
 int default_priority(std::string_view type);
 

@@ -41,5 +41,11 @@ TEST(Job, DraftsOverALimitAreRefusedByField) {
   EXPECT_EQ(field_of({.type = "a", .debounce = Debounce{"d", seconds(86'401)}}), "debounce.seconds");
 }
 
+TEST(Job, AWebhookIsPostedToTheUrlOfItsPayload) {
+  EXPECT_EQ(url_in_payload(R"({"event":{"url":"inner"},"url":"https://example.org/hook"})").value(), "https://example.org/hook");
+  for (const char* payload : {"{}", R"({"url":7})", R"({"url":null})"})
+    EXPECT_EQ(url_in_payload(payload).error().field, "payload.url") << payload;
+}
+
 }  // namespace
 }  // namespace hearth::jobs
