@@ -84,16 +84,35 @@ Result<bool> take_nullable(JsonValue& value, std::string_view field, std::option
   return take(value, field, target);
 }
 
+Result<std::int64_t> whole_number(JsonValue& value, std::string_view field, std::int64_t least, std::int64_t most) {
+  auto number = value.integer(field);
+  if (number && (*number < least || *number > most)) {
+    return invalid(std::string(field), std::string(field) + " must be " + std::to_string(least) + " to " + std::to_string(most));
+  }
+  return number;
+}
+
+Result<void> expect_no_fields(http::Request& request) {
+  if (request.body.empty()) return {};
+  return read_json_object(request.body, UnknownFields::kRefuse, [](std::string_view, JsonValue&) -> Result<bool> { return false; });
+}
+
 HashedKey HashedKey::item(std::size_t index) const {
   return {digest({scope, "#" + std::to_string(index)}), request};
 }
 
-Result<std::optional<HashedKey>> idempotency_key(const http::Request& request, const auth::Caller& caller) {
+Result<std::optional<std::string>> idempotency_header(const http::Request& request) {
   if (request.idempotency_key.empty()) return std::nullopt;
   if (!is_valid_id(request.idempotency_key)) return invalid("Idempotency-Key", invalid_id_message("Idempotency-Key"));
+  return std::string(request.idempotency_key);
+}
+
+Result<std::optional<HashedKey>> idempotency_key(const http::Request& request, const auth::Caller& caller) {
+  auto header = idempotency_header(request);
+  if (!header) return std::unexpected(header.error());
+  if (!*header) return std::nullopt;
   std::string who = std::to_string(static_cast<int>(caller.kind)) + ":" + caller.user_id;
-  return HashedKey{.scope = digest({who, http::method_name(request.method), request.path, request.idempotency_key}),
-                   .request = digest({request.body})};
+  return HashedKey{.scope = digest({who, http::method_name(request.method), request.path, **header}), .request = digest({request.body})};
 }
 
 }  // namespace hearth::api

@@ -3,6 +3,7 @@
 // Reading what requests say: who acts, how many, with which idempotency key.
 
 #include <cstddef>
+#include <cstdint>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -36,6 +37,20 @@ Result<std::size_t> limit_of(const http::Request& request, std::size_t usual, st
 Result<bool> take(JsonValue& value, std::string_view field, std::optional<std::string>& target);
 // The same, taking null as absent.
 Result<bool> take_nullable(JsonValue& value, std::string_view field, std::optional<std::string>& target);
+// A whole number from `least` to `most`.
+Result<std::int64_t> whole_number(JsonValue& value, std::string_view field, std::int64_t least, std::int64_t most);
+// The same, into `target`: a number, a duration, or an optional one.
+template <typename Target>
+Result<bool> take_number(JsonValue& value, std::string_view field, std::int64_t least, std::int64_t most, Target& target) {
+  auto number = whole_number(value, field, least, most);
+  if (!number) return std::unexpected(number.error());
+  if constexpr (requires { typename Target::value_type; }) {
+    target = static_cast<typename Target::value_type>(*number);
+  } else {
+    target = static_cast<Target>(*number);
+  }
+  return true;
+}
 // An array of at most `most` ids.
 template <typename IdType>
 Result<bool> take_ids(JsonValue& value, std::string_view field, std::size_t most, std::optional<std::vector<IdType>>& target) {
@@ -53,6 +68,9 @@ Result<bool> take_ids(JsonValue& value, std::string_view field, std::size_t most
   return true;
 }
 
+// For a change that is said by method and path alone: a body may be absent or {}.
+Result<void> expect_no_fields(http::Request& request);
+
 // An Idempotency-Key, hashed: `scope` stands for caller, method, path and key, `request` for the body.
 struct HashedKey {
   std::string scope;
@@ -61,6 +79,7 @@ struct HashedKey {
   HashedKey item(std::size_t index) const;
 };
 // Nothing without the header; kInvalidArgument for one that is not an id.
+Result<std::optional<std::string>> idempotency_header(const http::Request& request);
 Result<std::optional<HashedKey>> idempotency_key(const http::Request& request, const auth::Caller& caller);
 
 }  // namespace hearth::api
