@@ -26,6 +26,7 @@ constexpr Command kCommands[] = {
     {"migrate", "bring SQL to the newest schema", hearth::app::migrate},
     {"reconcile", "compare live state with SQL and repair what differs", hearth::app::reconcile},
     {"diagnose", "look for duplicates, wrong counts and orphans, and change nothing", hearth::app::diagnose},
+    {"jobs", "list and steer background jobs", hearth::app::jobs_command},
     {"version", "print the version", hearth::app::version},
 };
 

@@ -18,6 +18,7 @@ int diagnose(const Arguments& arguments);
 int check_config(const Arguments& arguments);
 int print_configuration(const Arguments& arguments);
 int migrate(const Arguments& arguments);
+int jobs_command(const Arguments& arguments);  // `jobs`; that name is a namespace
 int reconcile(const Arguments& arguments);
 int version(const Arguments& arguments);
 

@@ -18,9 +18,11 @@ class RunningServer {
   // The body of a 200; kUnavailable when nobody answers, and what the server says otherwise.
   Result<std::string> get(const std::string& target) const;
   Result<std::string> post(const std::string& target, std::string body, const std::string& content_type) const;
+  Result<std::string> remove(const std::string& target) const;
 
  private:
-  Result<std::string> ask(bool is_post, const std::string& target, std::string body, const std::string& content_type) const;
+  struct Question;
+  Result<std::string> ask(Question question) const;
 
   std::string address_;
   std::optional<std::string> admin_key_;
