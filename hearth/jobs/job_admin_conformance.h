@@ -151,13 +151,13 @@ TEST_P(JobAdminConformance, JobsAreFoundByTheirStatus) {
 
 TEST_P(JobAdminConformance, JobsAreFoundByTheirTypeAndText) {
   JobId typed = add("special").id;
-  JobId payload = add({.type = "t", .payload = R"({"name":"needle_1"})"}).id;
-  JobId key = add({.type = "t", .idempotency_key = "needle_2"}).id;
-  JobId completed = add({.type = "gone", .payload = R"({"name":"needle_3"})"}).id;
+  JobId payload = add({.type = "t", .payload = R"({"name":"needle_a"})"}).id;
+  JobId key = add({.type = "t", .idempotency_key = "needle_b"}).id;
+  JobId completed = add({.type = "gone", .payload = R"({"name":"needle_c"})"}).id;
   JobId failed = add("fails").id;
   for (const ClaimedJob& job : claim({.types = {{"gone", 1}, {"fails", 1}}, .limit = 2}).jobs) {
     if (job.type == "gone") ASSERT_TRUE(end(job, Completed{}));
-    if (job.type == "fails") ASSERT_TRUE(end(job, Failed{.error = "100% needle_4"}));
+    if (job.type == "fails") ASSERT_TRUE(end(job, Failed{.error = "100% needle_d"}));
   }
   EXPECT_EQ(search({.type = "special"}), std::vector{typed});
   EXPECT_TRUE(search({.type = "speci"}).empty());

@@ -283,15 +283,17 @@ TEST_P(JobEndingsConformance, AnEffectMayEnqueueJobs) {
 // --- tokens ---
 
 TEST_P(JobEndingsConformance, EndingAgainWithTheSameTokenIsTheSameAnswer) {
-  auto made = add_all({{.type = "completes"}, {.type = "fails"}, {.type = "dies", .max_attempts = 1}});
-  auto claimed = claim_jobs(3);
+  auto made = add_all({{.type = "completes"}, {.type = "fails"}, {.type = "dies", .max_attempts = 1}, {.type = "snoozes"}});
+  auto claimed = claim_jobs(4);
   for (bool is_repeated : {false, true, true}) {
     auto ended = end_all({{claimed[0].id, claimed[0].lease_token, Completed{.result = R"({"n":1})"}},
                           {claimed[1].id, claimed[1].lease_token, Failed{.error = "no"}},
-                          {claimed[2].id, claimed[2].lease_token, Failed{.error = "no"}}});
+                          {claimed[2].id, claimed[2].lease_token, Failed{.error = "no"}},
+                          {claimed[3].id, claimed[3].lease_token, Snoozed{.wait = hours(1)}}});
     EXPECT_EQ(ended[0].value().status, JobStatus::kCompleted);
     EXPECT_EQ(ended[1].value().status, JobStatus::kPending);
     EXPECT_EQ(ended[2].value().status, JobStatus::kDead);
+    EXPECT_EQ(ended[3].value().status, JobStatus::kPending);
     for (const auto& each : ended) EXPECT_EQ(each.value().is_repeated, is_repeated);
     jobs->restart();
   }
@@ -338,6 +340,8 @@ TEST_P(JobEndingsConformance, TheTokenOfASnoozedAttemptIsStaleForWhoTakesTheJobN
   add("t");
   auto snoozed = claim_one();
   ASSERT_TRUE(end(snoozed, Snoozed{.wait = milliseconds(0)}));
+  EXPECT_EQ(refusal(end(snoozed, Completed{})), ErrorCode::kConflict) << "nobody has it yet";
+  EXPECT_EQ(refusal(renew(snoozed)), ErrorCode::kConflict);
   auto ours = claim_one();
   EXPECT_EQ(refusal(end(snoozed, Completed{})), ErrorCode::kStaleLease);
   EXPECT_EQ(refusal(renew(snoozed)), ErrorCode::kStaleLease);

@@ -51,6 +51,7 @@ Result<Ended> answer_again(JobId id, const Outcome& outcome, std::string_view st
   if (status == "completed" && std::holds_alternative<Completed>(outcome)) return Ended{JobStatus::kCompleted, true};
   if (status == "failed" && std::holds_alternative<Failed>(outcome)) return Ended{JobStatus::kPending, true};
   if (status == "dead" && std::holds_alternative<Failed>(outcome)) return Ended{JobStatus::kDead, true};
+  if (status == "snoozed" && std::holds_alternative<Snoozed>(outcome)) return Ended{JobStatus::kPending, true};
   return attempt_ended_otherwise(id, status);
 }
 

@@ -18,10 +18,10 @@ inline constexpr std::string_view kLeaseEnded = "the lease ended: its worker has
 std::unexpected<Error> job_missing(JobId id);
 std::unexpected<Error> lease_is_stale(JobId id);
 std::unexpected<Error> job_was_cancelled(JobId id);
-// `status`: of the attempt, in history.
+// `status`: of the attempt in history, or "snoozed".
 std::unexpected<Error> attempt_ended_otherwise(JobId id, std::string_view status);
 
-// The answer to who ends an attempt again that has ended, with its own token. `status`: that of the attempt in history.
+// The answer to who ends an attempt again that has ended, with its own token. `status`: as above.
 Result<Ended> answer_again(JobId id, const Outcome& outcome, std::string_view status);
 
 // At most kErrorBytesMax bytes, without a part of a character at the end.

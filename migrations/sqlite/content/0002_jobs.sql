@@ -12,15 +12,17 @@ CREATE TABLE background_jobs (
   max_attempts     INTEGER NOT NULL DEFAULT 3,
   scheduled_for    INTEGER NOT NULL,
   started_at       INTEGER,
+  completed_at     INTEGER,  -- in job_history only, as result
   failed_at        INTEGER,  -- the last attempt that failed
   error_message    TEXT,
+  result           TEXT,
   progress         TEXT,
   created_at       INTEGER NOT NULL,
   updated_at       INTEGER NOT NULL,
-  idempotency_key  TEXT,  -- unique while job_keys says so
+  idempotency_key  TEXT,
   debounce_key     TEXT,  -- until it starts
-  worker           TEXT,
-  lease_token      TEXT,
+  worker_id        TEXT,
+  lease_token      TEXT,  -- of who runs it, or snoozed it last
   lease_ms         INTEGER,
   lease_expires_at INTEGER
 ) STRICT;
@@ -31,7 +33,8 @@ CREATE INDEX background_jobs_webhooks ON background_jobs (job_type, priority DES
 CREATE INDEX background_jobs_leases ON background_jobs (lease_expires_at) WHERE status = 'processing';
 CREATE INDEX background_jobs_failed ON background_jobs (job_type) WHERE status = 'pending' AND failed_at IS NOT NULL;
 CREATE INDEX background_jobs_dead ON background_jobs (failed_at) WHERE status = 'dead';
-CREATE UNIQUE INDEX background_jobs_debounce ON background_jobs (debounce_key) WHERE debounce_key IS NOT NULL;
+CREATE UNIQUE INDEX background_jobs_key ON background_jobs (idempotency_key) WHERE idempotency_key IS NOT NULL;
+CREATE UNIQUE INDEX background_jobs_debounced ON background_jobs (debounce_key) WHERE debounce_key IS NOT NULL;
 
 -- Statements of other programs. Hearth's own move updated_at themselves, always.
 CREATE TRIGGER background_jobs_updated AFTER UPDATE ON background_jobs WHEN NEW.updated_at = OLD.updated_at BEGIN
@@ -48,7 +51,7 @@ CREATE TABLE job_history (
   job_type        TEXT NOT NULL,
   status          TEXT NOT NULL CHECK (status IN ('completed', 'failed', 'dead', 'cancelled')),
   attempts        INTEGER NOT NULL,  -- which one this was
-  worker          TEXT,
+  worker_id       TEXT,
   lease_token     TEXT,  -- so that ending again with it is known from ending with a stale one
   is_taken_over   INTEGER NOT NULL DEFAULT 0,  -- its lease was over: the token is stale
   started_at      INTEGER,
@@ -62,6 +65,7 @@ CREATE TABLE job_history (
   priority        INTEGER,
   max_attempts    INTEGER,
   scheduled_for   INTEGER,
+  completed_at    INTEGER,
   failed_at       INTEGER,
   created_at      INTEGER,
   idempotency_key TEXT,
@@ -71,7 +75,7 @@ CREATE TABLE job_history (
 
 CREATE INDEX job_history_by_time ON job_history (ended_at);
 
--- Whose a key is. It stays taken for a while after the job ended.
+-- Whose a key is. It stays taken for 24 h after the job ended.
 CREATE TABLE job_keys (
   key      TEXT PRIMARY KEY,
   job_id   INTEGER NOT NULL,

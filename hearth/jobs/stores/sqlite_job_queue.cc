@@ -1,0 +1,271 @@
+#include "hearth/jobs/stores/sqlite_job_queue.h"
+
+#include <algorithm>
+#include <exception>
+#include <utility>
+
+#include "hearth/base/assert.h"
+#include "hearth/jobs/stores/rules.h"
+#include "hearth/jobs/stores/sqlite_job_claim.h"
+#include "hearth/jobs/stores/sqlite_job_rows.h"
+
+namespace hearth::jobs {
+namespace {
+
+constexpr char kFindKey[] = "SELECT job_id FROM job_keys WHERE key = ?1 AND (ended_at IS NULL OR ended_at > ?2)";
+constexpr char kTakeKey[] =
+    "INSERT INTO job_keys (key, job_id) VALUES (?1, ?2) ON CONFLICT (key) DO UPDATE SET job_id = excluded.job_id, ended_at = NULL";
+// An older job, which is dead, may still have had it.
+constexpr char kTakeKeyAway[] =
+    "UPDATE background_jobs SET idempotency_key = NULL, updated_at = max(?2, updated_at + 1) WHERE idempotency_key = ?1";
+constexpr char kFindMaxAttempts[] = "SELECT max_attempts FROM job_types WHERE job_type = ?1";
+constexpr char kInsert[] =
+    "INSERT INTO background_jobs (job_type, payload, url, priority, max_attempts, scheduled_for, created_at, updated_at, idempotency_key, "
+    "debounce_key) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?7, ?8, ?9)";
+constexpr char kReplacePayload[] =
+    "UPDATE background_jobs SET payload = ?2, updated_at = max(?3, updated_at + 1) WHERE debounce_key = ?1 RETURNING id";
+
+constexpr char kSnooze[] =
+    "UPDATE background_jobs SET status = 'pending', attempts = attempts - 1, scheduled_for = ?3, worker_id = NULL, "
+    "lease_ms = NULL, lease_expires_at = NULL, updated_at = max(?4, updated_at + 1) "
+    "WHERE id = ?1 AND status = 'processing' AND lease_token = ?2";
+constexpr char kIsOurs[] = "SELECT 1 FROM background_jobs WHERE id = ?1 AND status = 'processing' AND lease_token = ?2";
+constexpr char kFindEndedAttempt[] =
+    "SELECT status FROM job_history WHERE job_id = ?1 AND lease_token = ?2 AND NOT is_taken_over UNION ALL "
+    "SELECT 'snoozed' FROM background_jobs WHERE id = ?1 AND status = 'pending' AND lease_token = ?2";
+constexpr char kExists[] =
+    "SELECT 1 WHERE EXISTS (SELECT 1 FROM background_jobs WHERE id = ?1) OR EXISTS (SELECT 1 FROM job_history WHERE job_id = ?1)";
+constexpr char kCountStale[] =
+    "INSERT INTO job_counters (name, value) VALUES ('stale_refused', ?1) ON CONFLICT (name) DO UPDATE SET value = value + excluded.value";
+constexpr char kRenew[] =
+    "UPDATE background_jobs SET lease_expires_at = ?3 + lease_ms * 1000, progress = coalesce(?4, progress), "
+    "updated_at = max(?3, updated_at + 1) WHERE id = ?1 AND status = 'processing' AND lease_token = ?2 RETURNING lease_expires_at";
+constexpr char kFindExpired[] =
+    "SELECT id FROM background_jobs WHERE status = 'processing' AND lease_expires_at <= ?1 ORDER BY lease_expires_at LIMIT ?2";
+
+// --- enqueue ---
+
+std::optional<JobId> job_of_key(sqlite::Connection& connection, const std::string& key, UtcMicros now) {
+  auto& row = connection.statement(kFindKey).query(key, micros(now - kIdempotencyKeyKept));
+  if (!row.next()) return std::nullopt;
+  auto id = JobId(row.integer(0));
+  row.reset();
+  return id;
+}
+
+int max_attempts_of(sqlite::Connection& connection, const JobDraft& draft) {
+  if (draft.max_attempts) return *draft.max_attempts;
+  auto& row = connection.statement(kFindMaxAttempts).query(draft.type);
+  if (!row.next()) return kAttemptsDefault;
+  auto attempts = optional_integer(row, 0).value_or(kAttemptsDefault);
+  row.reset();
+  return static_cast<int>(attempts);
+}
+
+Job insert(sqlite::Connection& connection, const JobDraft& draft, UtcMicros now) {
+  Job job{.type = draft.type,
+          .payload = draft.payload,
+          .url = draft.url,
+          .priority = draft.priority.value_or(default_priority(draft.type)),
+          .max_attempts = max_attempts_of(connection, draft),
+          .scheduled_for = draft.debounce ? now + draft.debounce->within : draft.scheduled_for.value_or(now),
+          .created_at = now,
+          .updated_at = now,
+          .idempotency_key = draft.idempotency_key};
+  if (job.idempotency_key) connection.statement(kTakeKeyAway).run(*job.idempotency_key, micros(now));
+  std::optional<std::string_view> debounce_key;
+  if (draft.debounce) debounce_key = draft.debounce->key;
+  connection.statement(kInsert).run(job.type, job.payload, job.url, job.priority, job.max_attempts, micros(job.scheduled_for), micros(now),
+                                    job.idempotency_key, debounce_key);
+  job.id = JobId(sqlite3_last_insert_rowid(connection.handle()));
+  if (job.idempotency_key) connection.statement(kTakeKey).run(*job.idempotency_key, std::to_underlying(job.id));
+  return job;
+}
+
+// The job that waits with this key, if there is one: with the new payload.
+std::optional<Job> replace_payload(sqlite::Connection& connection, const JobDraft& draft, UtcMicros now) {
+  auto& row = connection.statement(kReplacePayload).query(draft.debounce->key, draft.payload, micros(now));
+  if (!row.next()) return std::nullopt;
+  auto id = JobId(row.integer(0));
+  row.reset();
+  return find_present_job(connection, id);
+}
+
+EnqueuedJob enqueue_one(sqlite::Connection& connection, const JobDraft& draft, UtcMicros now) {
+  if (draft.idempotency_key) {
+    if (auto taken_by = job_of_key(connection, *draft.idempotency_key, now)) {
+      // What a key names is not pruned; a job that somebody deleted by hand leaves its key free.
+      if (auto job = find_job(connection, *taken_by)) return {std::move(*job), true};
+    }
+  }
+  if (draft.debounce) {
+    if (auto job = replace_payload(connection, draft, now)) return {std::move(*job), false};
+  }
+  return {insert(connection, draft, now), false};
+}
+
+// --- ends ---
+
+bool finds(sqlite::Statement& row) {
+  bool is_there = row.next();
+  row.reset();
+  return is_there;
+}
+
+// How an attempt ended, if it was by its worker or a cancellation.
+std::optional<std::string> status_of_ended(sqlite::Connection& connection, JobId job, const std::string& lease_token) {
+  auto& row = connection.statement(kFindEndedAttempt).query(std::to_underlying(job), lease_token);
+  if (!row.next()) return std::nullopt;
+  std::string status = row.string(0);
+  row.reset();
+  return status;
+}
+
+// kNotFound or kStaleLease.
+std::unexpected<Error> refusal(sqlite::Connection& connection, JobId job) {
+  return finds(connection.statement(kExists).query(std::to_underlying(job))) ? lease_is_stale(job) : job_missing(job);
+}
+
+Result<Ended> not_ours(sqlite::Connection& connection, const Ending& ending) {
+  if (auto status = status_of_ended(connection, ending.job, ending.lease_token)) return answer_again(ending.job, ending.outcome, *status);
+  return refusal(connection, ending.job);
+}
+
+Result<Ended> end_by(sqlite::Connection& connection, const Ending& ending, const Completed& completed, UtcMicros now) {
+  if (!complete(connection, ending.job, ending.lease_token, completed.result, now)) return not_ours(connection, ending);
+  if (completed.effect) {
+    if (auto done = completed.effect(&connection); !done) return std::unexpected(done.error());
+  }
+  return Ended{JobStatus::kCompleted};
+}
+
+Result<Ended> end_by(sqlite::Connection& connection, const Ending& ending, const Failed& failed, UtcMicros now) {
+  if (!finds(connection.statement(kIsOurs).query(std::to_underlying(ending.job), ending.lease_token))) return not_ours(connection, ending);
+  return Ended{fail_attempt(
+      connection, {.job = ending.job, .error = failed.error, .is_final = failed.is_final, .retry_after = failed.retry_after}, now)};
+}
+
+Result<Ended> end_by(sqlite::Connection& connection, const Ending& ending, const Snoozed& snoozed, UtcMicros now) {
+  auto id = std::to_underlying(ending.job);
+  int changed = connection.statement(kSnooze).run(id, ending.lease_token, micros(now + snoozed.wait), micros(now));
+  return changed == 0 ? not_ours(connection, ending) : Ended{JobStatus::kPending};
+}
+
+Result<Ended> end_one(sqlite::Connection& connection, const Ending& ending, UtcMicros now) {
+  auto end = [&] { return std::visit([&](const auto& outcome) { return end_by(connection, ending, outcome, now); }, ending.outcome); };
+  const auto* completed = std::get_if<Completed>(&ending.outcome);
+  if (completed == nullptr || !completed->effect) return end();
+  // Only what an effect may spoil needs a way back of its own.
+  try {
+    return connection.savepoint(end);
+  } catch (const std::exception& thrown) {
+    return fail(ErrorCode::kInternal, thrown.what());
+  }
+}
+
+template <typename T>
+void count_stale(sqlite::Connection& connection, const std::vector<Result<T>>& answers) {
+  auto stale = std::ranges::count_if(answers, [](const auto& answer) { return !answer && answer.error().code == ErrorCode::kStaleLease; });
+  if (stale > 0) connection.statement(kCountStale).run(stale);
+}
+
+Result<std::vector<Result<Ended>>> end_all(sqlite::Connection& connection, const std::vector<Ending>& endings, UtcMicros now) {
+  std::vector<Result<Ended>> answers;
+  answers.reserve(endings.size());
+  for (const Ending& ending : endings) {
+    answers.push_back(end_one(connection, ending, now));
+    // A full disk takes back everything, not this one alone.
+    if (!connection.is_in_transaction()) return std::unexpected(answers.back().error());
+  }
+  count_stale(connection, answers);
+  return answers;
+}
+
+bool may_make_work(const Ending& ending) {
+  const auto* completed = std::get_if<Completed>(&ending.outcome);
+  return completed == nullptr || completed->effect;
+}
+
+Result<Renewed> renew_one(sqlite::Connection& connection, const LeaseRenewal& renewal, UtcMicros now) {
+  auto& row = connection.statement(kRenew).query(std::to_underlying(renewal.job), renewal.lease_token, micros(now), renewal.progress);
+  if (row.next()) {
+    Renewed renewed{.lease_expires_at = time_of(row.integer(0))};
+    row.reset();
+    return renewed;
+  }
+  auto status = status_of_ended(connection, renewal.job, renewal.lease_token);
+  if (!status) return refusal(connection, renewal.job);
+  if (*status == "cancelled") return Renewed{.is_cancelled = true, .lease_expires_at = now};
+  return attempt_ended_otherwise(renewal.job, *status);
+}
+
+std::vector<JobId> expired(sqlite::Connection& connection, std::size_t limit, UtcMicros now) {
+  std::vector<JobId> ids;
+  auto& row = connection.statement(kFindExpired).query(micros(now), limit);
+  while (row.next()) ids.push_back(JobId(row.integer(0)));
+  return ids;
+}
+
+}  // namespace
+
+Task<Result<std::vector<EnqueuedJob>>> SqliteJobQueue::enqueue(std::vector<JobDraft> drafts) {
+  HEARTH_ASSERT(drafts.size() <= kJobsPerEnqueueMax);
+  auto made = co_await database_.write(
+      [drafts = std::move(drafts), &clock = clock_](sqlite::Connection& connection) -> Result<std::vector<EnqueuedJob>> {
+        std::vector<EnqueuedJob> jobs;
+        jobs.reserve(drafts.size());
+        UtcMicros now = clock.now();
+        for (const JobDraft& draft : drafts) jobs.push_back(enqueue_one(connection, draft, now));
+        return jobs;
+      });
+  if (made && !made->empty()) signal_.notify();
+  co_return made;
+}
+
+Result<void> SqliteJobQueue::enqueue_in(SqlTransaction transaction, const JobDraft& draft) {
+  enqueue_one(*std::get<sqlite::Connection*>(transaction), draft, clock_.now());
+  return {};
+}
+
+Task<Result<Claim>> SqliteJobQueue::claim(ClaimRequest request) {
+  HEARTH_ASSERT(request.limit > 0 && request.limit <= kJobsPerClaimMax);
+  co_return co_await database_.write([request = std::move(request), &clock = clock_](sqlite::Connection& connection) -> Result<Claim> {
+    return jobs::claim(connection, request, clock.now());
+  });
+}
+
+Task<Result<std::vector<Result<Ended>>>> SqliteJobQueue::end(std::vector<Ending> endings) {
+  bool is_news = std::ranges::any_of(endings, may_make_work);
+  auto answers = co_await database_.write([endings = std::move(endings), &clock = clock_](sqlite::Connection& connection) {
+    return end_all(connection, endings, clock.now());
+  });
+  if (answers && is_news) signal_.notify();
+  co_return answers;
+}
+
+Task<Result<std::vector<Result<Renewed>>>> SqliteJobQueue::renew(std::vector<LeaseRenewal> renewals) {
+  co_return co_await database_.write(
+      [renewals = std::move(renewals), &clock = clock_](sqlite::Connection& connection) -> Result<std::vector<Result<Renewed>>> {
+        UtcMicros now = clock.now();
+        std::vector<Result<Renewed>> answers;
+        answers.reserve(renewals.size());
+        for (const LeaseRenewal& renewal : renewals) answers.push_back(renew_one(connection, renewal, now));
+        count_stale(connection, answers);
+        return answers;
+      });
+}
+
+Task<Result<std::size_t>> SqliteJobQueue::take_over_expired(std::size_t limit) {
+  auto taken = co_await database_.write([limit, &clock = clock_](sqlite::Connection& connection) -> Result<std::size_t> {
+    UtcMicros now = clock.now();
+    auto jobs = expired(connection, limit, now);
+    for (JobId job : jobs) {
+      fail_attempt(connection, {.job = job, .error = kLeaseEnded, .is_taken_over = true, .retry_after = std::chrono::milliseconds(0)}, now);
+    }
+    return jobs.size();
+  });
+  if (taken && *taken > 0) signal_.notify();
+  co_return taken;
+}
+
+}  // namespace hearth::jobs
