@@ -118,23 +118,34 @@ bool Cron::is_due_on(sys_days day) const {
   return is_either_day_enough_ ? is_day_of_month || is_day_of_week : is_day_of_month && is_day_of_week;
 }
 
-UtcMicros Cron::next_after(UtcMicros time) const {
-  auto next = std::chrono::floor<minutes>(time) + minutes(1);
-  for (;;) {
-    auto day = std::chrono::floor<days>(next);
-    auto of_day = next - day;
-    if (is_due_on(day)) {
-      for (; of_day < days(1); of_day += minutes(1)) {
-        auto hour = std::chrono::floor<hours>(of_day);
-        if (!hours_.test(static_cast<std::size_t>(hour.count()))) {
-          of_day = hour + hours(1) - minutes(1);
-        } else if (minutes_.test(static_cast<std::size_t>((of_day - hour).count()))) {
-          return UtcMicros(day + of_day);
-        }
-      }
-    }
-    next = day + days(1);
+UtcMicros Cron::next_after(UtcMicros time, const TimeZone& zone) const {
+  auto period = zone.period_of(time);
+  auto from = std::chrono::floor<minutes>(time + period.offset) + minutes(1);
+  while (true) {
+    // These minutes were shown before the clocks went back.
+    if (!is_any_hour()) from = std::max(from, std::chrono::ceil<minutes>(period.begin + period.offset_before));
+    if (auto due = first_due(from, std::chrono::ceil<minutes>(period.end + period.offset))) return *due - period.offset;
+    period = zone.period_of(period.end);
+    from = std::chrono::ceil<minutes>(period.begin + period.offset);
+    if (!is_any_hour() && first_due(std::chrono::ceil<minutes>(period.begin + period.offset_before), from)) return period.begin;
   }
+}
+
+std::optional<Cron::Shown> Cron::first_due(Shown from, Shown end) const {
+  while (from < end) {
+    auto day = std::chrono::floor<days>(from);
+    auto hour = std::chrono::floor<hours>(from);
+    if (!is_due_on(day)) {
+      from = day + days(1);
+    } else if (!hours_.test(static_cast<std::size_t>((hour - day).count()))) {
+      from = hour + hours(1);
+    } else if (!minutes_.test(static_cast<std::size_t>((from - hour).count()))) {
+      from += minutes(1);
+    } else {
+      return from;
+    }
+  }
+  return std::nullopt;
 }
 
 }  // namespace hearth
