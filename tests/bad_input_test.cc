@@ -118,9 +118,27 @@ TEST_F(BadInput, NoMalformedBodyChangesAnything) {
     const char* method;
     const char* target;
   };
-  const Route routes[] = {{"POST", "/api/posts/p/like"}, {"PUT", "/api/posts/p/like"},  {"DELETE", "/api/posts/p/like"},
-                          {"POST", "/api/likes/batch"},  {"PUT", "/api/users/mallory"}, {"POST", "/api/posts"},
-                          {"POST", "/api/likes/counts"}, {"POST", "/api/posts/merge"},  {"POST", "/api/admin/counters/reconcile"}};
+  const Route routes[] = {{"POST", "/api/posts/p/like"},
+                          {"PUT", "/api/posts/p/like"},
+                          {"DELETE", "/api/posts/p/like"},
+                          {"POST", "/api/likes/batch"},
+                          {"PUT", "/api/users/mallory"},
+                          {"POST", "/api/posts"},
+                          {"POST", "/api/likes/counts"},
+                          {"POST", "/api/posts/merge"},
+                          {"POST", "/api/admin/counters/reconcile"},
+                          {"POST", "/api/jobs"},
+                          {"POST", "/api/jobs/bulk"},
+                          {"POST", "/api/jobs/claim"},
+                          {"POST", "/api/jobs/1/complete"},
+                          {"POST", "/api/jobs/1/fail"},
+                          {"POST", "/api/jobs/1/snooze"},
+                          {"POST", "/api/jobs/1/heartbeat"},
+                          {"POST", "/api/jobs/1/retry"},
+                          {"DELETE", "/api/jobs/1"},
+                          {"PUT", "/api/admin/job-types/intruder"},
+                          {"POST", "/api/admin/job-types/intruder/pause"},
+                          {"PUT", "/api/admin/schedules/intruder"}};
   HttpClient http = client();
   for (const auto& body : malformed_bodies()) {
     for (const auto& route : routes) {
@@ -141,6 +159,39 @@ TEST_F(BadInput, AnItemOfTheWrongTypeStopsTheWholeBatch) {
         http.post("/api/likes/batch", R"({"operations":[{"postId":"p","sessionId":"intruder","op":"like"},)" + std::string(item) + "]}");
     EXPECT_EQ(answer.status, 400) << item << ": " << answer.body;
   }
+}
+
+TEST_F(BadInput, AJobOfTheWrongFormStopsAllThatCameWithIt) {
+  HttpClient http = client();
+  for (const char* item : {"null",
+                           "7",
+                           "\"x\"",
+                           "[]",
+                           "{}",
+                           R"({"jobType":7})",
+                           R"({"jobType":"intruder","payload":"{}"})",
+                           R"({"jobType":"intruder","payload":[{}]})",
+                           R"({"jobType":"intruder","payload":{"a":1,"a":2}})",
+                           R"({"jobType":"intruder","priority":"5"})",
+                           R"({"jobType":"intruder","priority":99999999999999999999})",
+                           R"({"jobType":"intruder","maxAttempts":-1})",
+                           R"({"jobType":"intruder","scheduledFor":1700000000})",
+                           R"({"jobType":"intruder","scheduledFor":"2026-13-01T00:00:00Z"})",
+                           R"({"jobType":"intruder","idempotencyKey":"a b"})",
+                           R"({"jobType":"intruder","url":"javascript:alert"})",
+                           R"({"jobType":"intruder","url":"http://"})",
+                           R"({"jobType":"intruder","debounce":"k"})",
+                           R"({"jobType":"intruder","debounce":{"key":7,"seconds":1}})",
+                           "{\"jobType\":\"\xFF\"}",
+                           "{\"jobType\":\"intruder\",\"payload\":{\"\xFF\":1}}"}) {
+    auto one = http.post("/api/jobs", item);
+    EXPECT_EQ(one.status, 400) << item << ": " << one.body;
+    auto many = http.post("/api/jobs/bulk", R"({"jobs":[{"jobType":"intruder"},)" + std::string(item) + "]}");
+    EXPECT_EQ(many.status, 400) << item << ": " << many.body;
+  }
+  EXPECT_EQ(http.get("/api/admin/jobs?type=intruder").json().at("jobs").as_array().size(), 0u);
+  EXPECT_EQ(http.get("/api/admin/schedules").body.find("intruder"), std::string::npos);
+  EXPECT_EQ(http.get("/api/admin/job-types").body.find("intruder"), std::string::npos);
 }
 
 TEST_F(BadInput, HugeBodiesAndBatchesAreTooLarge) {
