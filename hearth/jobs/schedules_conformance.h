@@ -116,6 +116,18 @@ TEST_P(SchedulesConformance, ARunEnqueuesItsJobAndMovesOn) {
   EXPECT_EQ(claim_jobs(5).size(), 1u) << "another moment, another job";
 }
 
+TEST_P(SchedulesConformance, AWebhookIsPostedToTheUrlOfItsPayload) {
+  put({.name = "s",
+       .cron = "0 * * * *",
+       .job_type = std::string(kWebhookType),
+       .payload = R"({"url":"https://example.org/hook"})",
+       .next_run_at = kNoon});
+  EXPECT_TRUE(run(schedules().advance(due(kNoon).at(0), kNoon + hours(1), true)).value());
+  auto claimed = claim({.limit = 5, .takes_webhooks = true}).jobs;
+  ASSERT_EQ(claimed.size(), 1u);
+  EXPECT_EQ(claimed[0].url, "https://example.org/hook");
+}
+
 TEST_P(SchedulesConformance, ASkippedRunMovesOnWithoutAJob) {
   put(hourly("s"));
   EXPECT_TRUE(run(schedules().advance(hourly("s"), kNoon + hours(5), false)).value());

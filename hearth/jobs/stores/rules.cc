@@ -74,6 +74,15 @@ std::vector<std::string> new_lease_tokens(std::size_t count) {
   return tokens;
 }
 
+JobDraft job_of(const Schedule& schedule, UtcMicros due_at) {
+  JobDraft draft{
+      .type = schedule.job_type, .payload = schedule.payload, .idempotency_key = "cron:" + schedule.name + ":" + to_rfc3339(due_at)};
+  if (draft.type == kWebhookType) {
+    if (auto url = url_in_payload(draft.payload)) draft.url = *std::move(url);
+  }
+  return draft;
+}
+
 double random_spread() {
   std::array<std::uint8_t, 4> noise{};
   HEARTH_ASSERT(RAND_bytes(noise.data(), noise.size()) == 1);

@@ -9,6 +9,7 @@
 
 #include "hearth/base/result.h"
 #include "hearth/jobs/job_queue.h"
+#include "hearth/jobs/schedules.h"
 
 namespace hearth::jobs {
 
@@ -29,6 +30,9 @@ std::string_view cut(std::string_view error);
 
 // `count` random UUIDs.
 std::vector<std::string> new_lease_tokens(std::size_t count);
+
+// The job of the moment at which `schedule` was due.
+JobDraft job_of(const Schedule& schedule, UtcMicros due_at);
 
 // At random, 0 … 1: for retry_delay().
 double random_spread();

@@ -2,6 +2,7 @@
 
 #include <utility>
 
+#include "hearth/jobs/stores/rules.h"
 #include "hearth/jobs/stores/sqlite_job_rows.h"
 
 namespace hearth::jobs {
@@ -68,9 +69,7 @@ Result<bool> advance_schedule(sqlite::Connection& connection, JobQueue& queue, c
   if (!runs) return true;
   // As the schedule is now: its payload may have changed since it was found due.
   Schedule kept = find(connection, due.name).value();
-  JobDraft draft{.type = std::move(kept.job_type),
-                 .payload = std::move(kept.payload),
-                 .idempotency_key = "cron:" + due.name + ":" + to_rfc3339(due.next_run_at)};
+  JobDraft draft = job_of(kept, due.next_run_at);
   if (auto made = queue.enqueue_in(&connection, draft); !made) return std::unexpected(made.error());
   return true;
 }
