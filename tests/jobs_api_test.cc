@@ -258,7 +258,7 @@ TEST_P(JobsApi, ProcessRunsTenDueJobsAndAFailingOneEndsNothing) {
   ServerProcess server(options({"--jobs.workers=false"}));
   HttpClient http(server.port());
   enqueue(http,
-          R"({"jobType":"process_image","payload":{"postId":"p","imageUrl":"http://127.0.0.1:9/x.png"},"priority":10,"maxAttempts":1})");
+          R"({"jobType":"process_image","payload":{"postId":"p","imageUrl":"http://127.0.0.1:9999/x.png"},"priority":10,"maxAttempts":1})");
   std::string jobs;
   for (int i = 0; i < 11; ++i)
     jobs += (i > 0 ? "," : "") + std::string(R"({"jobType":"sync_like_count","payload":{"postId":"p)") + std::to_string(i) + "\"}}";

@@ -196,11 +196,24 @@ TEST_F(OpenApi, GivesTheLimitsOfTheCode) {
   expect_says("/api/likes/batch", "post", "maxItems: " + std::to_string(likes::kChangesPerBatchMax));
   expect_says("/api/posts/merge", "post", "maxItems: " + std::to_string(likes::kPostsPerReadMax));
 
+  auto number = [](auto limit) { return std::to_string(limit); };
+  expect_says("/api/jobs/bulk", "post", "maxItems: " + number(jobs::kJobsPerEnqueueMax));
+  expect_says("/api/jobs/claim", "post", "as may: " + number(api::kWaitingClaimsMax));
+  expect_says("/api/jobs/{id}/snooze", "post", "maximum: " + number(jobs::kSnoozeMax.count()));
+  expect_says("/api/admin/jobs", "get", most(jobs::kJobsPerPageMax));
+  expect_says("/api/queue/process", "post", "at most " + number(api::kJobsPerProcessMax) + " due jobs");
+  expect_says("/api/queue/process", "post", "within " + number(api::kProcessBudget.count() / 1'000) + " s");
+
   std::string all;
   for (const auto& line : document.lines) all += line + "\n";
   for (const auto& what :
        {"PostIds: { type: array, maxItems: " + std::to_string(likes::kPostsPerReadMax), "maxLength: " + std::to_string(kIdBytesMax),
-        "mediaUrls: { type: array, maxItems: " + std::to_string(content::kMediaUrlsMax)}) {
+        "mediaUrls: { type: array, maxItems: " + std::to_string(content::kMediaUrlsMax),
+        "limit: { type: integer, minimum: 1, maximum: " + number(api::kJobsPerHttpClaimMax),
+        "leaseMs: { type: integer, minimum: " + number(jobs::kLeaseMin.count()) + ", maximum: " + number(jobs::kLeaseMax.count()) +
+            ", default: " + number(jobs::kLeaseDefault.count()),
+        "waitMs: { type: integer, minimum: 0, maximum: " + number(api::kClaimWaitMax.count()),
+        "minimum: 0, maximum: " + number(jobs::kPriorityMax) + ", description: 'Higher first"}) {
     EXPECT_NE(all.find(what), std::string::npos) << what;
   }
   auto version = run_hearth({"version"}).output;

@@ -61,6 +61,14 @@ Result<bool> take_field(JobDraft& draft, std::string_view key, JsonValue& value)
   return false;
 }
 
+// The error of a part, as one of the whole: `place.field`.
+Error of_part(Error error, const std::string& place) {
+  if (error.field == "body" || error.field == place) return error;
+  error.message = place + "." + error.message;
+  error.field = place + "." + error.field;
+  return error;
+}
+
 // What can be looked at only when all has been read.
 Result<void> complete(JobDraft& draft, const JobsApi& api) {
   if (draft.type.empty()) return invalid("jobType", "jobType is required");
@@ -71,22 +79,14 @@ Result<void> complete(JobDraft& draft, const JobsApi& api) {
     if (!url) return std::unexpected(url.error());
     draft.url = *std::move(url);
     url_field = "payload.url";
-    if (auto checked = jobs::check(draft); !checked) return invalid(std::string(url_field), "payload." + checked.error().message);
+    if (auto checked = jobs::check(draft); !checked) return std::unexpected(of_part(std::move(checked.error()), "payload"));
   }
   if (draft.url) return api.check_url(*draft.url, url_field);
-  return api.handlers.check(draft.type, draft.payload);
-}
-
-// The error of an item, as one of the whole list.
-Error of_item(Error error, const std::string& place) {
-  if (error.field == "body" || error.field == place) return error;
-  error.message = place + "." + error.message;
-  error.field = place + "." + error.field;
-  return error;
+  return check_payload(draft.type, draft.payload, api);
 }
 
 // A key of the header stands for one of the body. Of a list each job has its own, derived from it. A job that is debounced
-// needs none: asking again only puts it off again.
+// needs none: asking again replaces its payload by the same one.
 void take_header(const std::optional<std::string>& key, std::optional<std::size_t> index, JobDraft& draft) {
   if (!key || draft.idempotency_key || draft.debounce) return;
   draft.idempotency_key = index ? *key + "#" + std::to_string(*index) : *key;
@@ -183,6 +183,12 @@ std::string canonical(const std::string& json) {
 
 }  // namespace
 
+Result<void> check_payload(std::string_view type, std::string_view payload, const JobsApi& api) {
+  auto checked = api.handlers.check(type, payload);
+  if (!checked) return std::unexpected(of_part(std::move(checked.error()), "payload"));
+  return {};
+}
+
 Result<JobDraft> read_job(http::Request& request, const JobsApi& api) {
   auto key = idempotency_header(request);
   if (!key) return std::unexpected(key.error());
@@ -207,7 +213,7 @@ Result<std::vector<JobDraft>> read_jobs(http::Request& request, const JobsApi& a
       auto place = "jobs[" + std::to_string(index) + "]";
       auto taken = item.object(place, UnknownFields::kRefuse,
                                [&](std::string_view name, JsonValue& field) { return take_field(draft, name, field); });
-      if (!taken) return std::unexpected(of_item(std::move(taken.error()), place));
+      if (!taken) return std::unexpected(of_part(std::move(taken.error()), place));
       return {};
     });
     if (!items) return std::unexpected(items.error());
@@ -218,7 +224,7 @@ Result<std::vector<JobDraft>> read_jobs(http::Request& request, const JobsApi& a
   for (std::size_t i = 0; i < drafts->size(); ++i) {
     take_header(*key, i, (*drafts)[i]);
     auto completed = complete((*drafts)[i], api);
-    if (!completed) return std::unexpected(of_item(std::move(completed.error()), "jobs[" + std::to_string(i) + "]"));
+    if (!completed) return std::unexpected(of_part(std::move(completed.error()), "jobs[" + std::to_string(i) + "]"));
   }
   return *std::move(drafts);
 }

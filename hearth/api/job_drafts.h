@@ -20,6 +20,9 @@ namespace hearth::api {
 Result<jobs::JobDraft> read_job(http::Request& request, const JobsApi& api);
 Result<std::vector<jobs::JobDraft>> read_jobs(http::Request& request, const JobsApi& api);
 
+// Whether a built-in type takes such a payload; of other types all are taken. The error names `payload.field`.
+Result<void> check_payload(std::string_view type, std::string_view payload, const JobsApi& api);
+
 // Whether `job` is what `draft` asks for, as far as jobs keep what they were: for a key that came twice.
 bool is_same_job(const jobs::JobDraft& draft, const jobs::Job& job);
 

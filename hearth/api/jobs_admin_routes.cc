@@ -193,7 +193,7 @@ Result<bool> take_catch_up(JsonValue& value, std::string_view field, jobs::Catch
 // Whether its jobs could be enqueued by hand.
 Result<void> check_job(const jobs::Schedule& schedule, const JobsApi& api) {
   if (auto checked = jobs::check({.type = schedule.job_type, .payload = schedule.payload}); !checked) return checked;
-  if (schedule.job_type != jobs::kWebhookType) return api.handlers.check(schedule.job_type, schedule.payload);
+  if (schedule.job_type != jobs::kWebhookType) return check_payload(schedule.job_type, schedule.payload, api);
   auto url = jobs::url_in_payload(schedule.payload);
   if (!url) return std::unexpected(url.error());
   return api.check_url(*url, "payload.url");
