@@ -129,21 +129,31 @@ Statement& Connection::statement(const char* sql) {
   return *statements_.emplace_back(sql, std::make_unique<Statement>(prepared)).second;
 }
 
+// Prepared like all others: to parse SAVEPOINT and RELEASE anew took 1.0 µs a write.
+constexpr char kBegin[] = "BEGIN IMMEDIATE";
+constexpr char kBeginSnapshot[] = "BEGIN";
+constexpr char kCommit[] = "COMMIT";
+constexpr char kSavepoint[] = "SAVEPOINT part";
+constexpr char kRelease[] = "RELEASE part";
+
 void Connection::begin(Scope scope) {
   HEARTH_ASSERT(is_in_transaction() == (scope == Scope::kSavepoint));
   switch (scope) {
     case Scope::kTransaction:
-      return execute("BEGIN IMMEDIATE");
+      statement(kBegin).run();
+      return;
     case Scope::kSnapshot:
-      return execute("BEGIN");
+      statement(kBeginSnapshot).run();
+      return;
     case Scope::kSavepoint:
-      return execute("SAVEPOINT part");
+      statement(kSavepoint).run();
+      return;
   }
 }
 
 void Connection::commit(Scope scope) {
   reset_statements();
-  execute(scope == Scope::kSavepoint ? "RELEASE part" : "COMMIT");
+  statement(scope == Scope::kSavepoint ? kRelease : kCommit).run();
 }
 
 void Connection::rollback(Scope scope) noexcept {
