@@ -94,12 +94,12 @@ class BareLoop:
         self.process.wait()
 
 
-def load(server, connections, seconds, **settings):
+def load(server, connections, seconds, script=LUA, **settings):
     """One run of wrk; adds the server's CPU per request to what wrk reports."""
     environment = dict(os.environ, **{name: str(value) for name, value in settings.items()})
     before = cpu_seconds(server.pid)
     output = subprocess.run(
-        ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "-s", LUA, server.url],
+        ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "-s", script, server.url],
         env=environment, capture_output=True, text=True, check=True).stdout
     result = json.loads(output.split("RESULT ", 1)[1])
     result["per_second"] = result["requests"] / result["seconds"]

@@ -7,7 +7,6 @@ import argparse
 import csv
 import os
 import pathlib
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -15,76 +14,10 @@ import threading
 import time
 
 import likes
-from likes import ROOT, Hearth, cpu_seconds, free_port, load, resident_mib
+from likes import ROOT, Hearth, cpu_seconds, load, resident_mib
+from stores import Postgres, Redis
 
 SCRIPT = ROOT / "hearth" / "likes" / "stores" / "redis" / "change.lua"
-
-
-def wait_for(command, what):
-    for _ in range(300):
-        if subprocess.run(command, capture_output=True).returncode == 0:
-            return
-        time.sleep(0.05)
-    sys.exit(f"{what} did not start")
-
-
-class Redis:
-    def __init__(self, root, appendfsync):
-        self.port = free_port()
-        self.folder = pathlib.Path(tempfile.mkdtemp(dir=root))
-        # No snapshots and no rewriting of the log within a timed run: both favour Redis.
-        self.process = subprocess.Popen(
-            ["redis-server", "--bind", "127.0.0.1", "--port", str(self.port), "--dir", self.folder, "--appendonly", "yes", "--appendfsync",
-             appendfsync, "--save", "", "--auto-aof-rewrite-percentage", "0"], stdout=subprocess.DEVNULL)
-        self.pid = self.process.pid
-        self.url = f"redis://127.0.0.1:{self.port}"
-        wait_for(["redis-cli", "-p", str(self.port), "ping"], "Redis")
-
-    def cli(self, *words):
-        return subprocess.run(["redis-cli", "-p", str(self.port), *words], capture_output=True, text=True, check=True).stdout.strip()
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        self.process.kill()
-        self.process.wait()
-
-
-class Postgres:
-    """A cluster of its own with the settings that Debian ships; PostgreSQL does not run as root."""
-
-    def __init__(self, root):
-        self.port = free_port()
-        self.folder = pathlib.Path(tempfile.mkdtemp(dir=root))
-        self.data = self.folder / "data"
-        self.binaries = sorted(pathlib.Path("/usr/lib/postgresql").glob("*/bin"))[-1]
-        self.as_owner = []
-        if os.geteuid() == 0:
-            self.as_owner = ["runuser", "-u", "postgres", "--"]
-            shutil.chown(self.folder, "postgres")
-        self.run("initdb", "-D", self.data, "-U", "postgres", "-A", "trust", "-E", "UTF8", "--no-locale")
-        options = f"-p {self.port} -c listen_addresses=127.0.0.1 -c unix_socket_directories=''"
-        self.run("pg_ctl", "-D", self.data, "-w", "-l", self.folder / "log", "-o", options, "start")
-        self.url = f"postgres://postgres@127.0.0.1:{self.port}/postgres"
-
-    def run(self, program, *arguments):
-        subprocess.run([*self.as_owner, self.binaries / program, *arguments], check=True, stdout=subprocess.DEVNULL, cwd=self.folder)
-
-    def query(self, sql):
-        # Statistics reach the views a second after the fact.
-        return subprocess.run(["psql", self.url, "-qAtc", sql], capture_output=True, text=True, check=True).stdout.strip()
-
-    def cpu_seconds(self):
-        postmaster = (self.data / "postmaster.pid").read_text().split()[0]
-        children = subprocess.run(["pgrep", "-P", postmaster], capture_output=True, text=True).stdout.split()
-        return sum(cpu_seconds(pid) for pid in [postmaster, *children] if pathlib.Path(f"/proc/{pid}").exists())
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        self.run("pg_ctl", "-D", self.data, "-m", "immediate", "stop")
 
 
 class LagWatch:
