@@ -5,30 +5,11 @@
 #include <algorithm>
 #include <array>
 #include <cstdint>
-#include <span>
 #include <variant>
 
 #include "hearth/base/assert.h"
 
 namespace hearth::jobs {
-namespace {
-
-constexpr std::size_t kUuidBytes = 16;
-
-std::string uuid_of(std::span<std::uint8_t, kUuidBytes> bytes) {
-  bytes[6] = 0x40 | (bytes[6] & 0x0f);  // version 4: random
-  bytes[8] = 0x80 | (bytes[8] & 0x3f);
-  std::string text;
-  text.reserve(36);
-  for (std::size_t i = 0; i < kUuidBytes; ++i) {
-    if (i == 4 || i == 6 || i == 8 || i == 10) text += '-';
-    text += "0123456789abcdef"[bytes[i] >> 4];
-    text += "0123456789abcdef"[bytes[i] & 0x0f];
-  }
-  return text;
-}
-
-}  // namespace
 
 std::unexpected<Error> job_missing(JobId id) {
   return fail(ErrorCode::kNotFound, "there is no job " + to_text(id));
@@ -62,16 +43,18 @@ std::string_view cut(std::string_view error) {
   return error.substr(0, end);
 }
 
-std::vector<std::string> new_lease_tokens(std::size_t count) {
-  HEARTH_ASSERT(count <= kJobsPerClaimMax);
-  std::vector<std::uint8_t> noise(count * kUuidBytes);
-  HEARTH_ASSERT(RAND_bytes(noise.data(), static_cast<int>(noise.size())) == 1);
-  std::vector<std::string> tokens;
-  tokens.reserve(count);
-  for (std::size_t i = 0; i < count; ++i) {
-    tokens.push_back(uuid_of(std::span<std::uint8_t, kUuidBytes>(noise.data() + i * kUuidBytes, kUuidBytes)));
+std::string new_lease_prefix() {
+  std::array<std::uint8_t, 10> noise{};
+  HEARTH_ASSERT(RAND_bytes(noise.data(), noise.size()) == 1);
+  noise[6] = 0x40 | (noise[6] & 0x0f);  // version 4: random
+  noise[8] = 0x80 | (noise[8] & 0x3f);
+  std::string text;
+  for (std::size_t i = 0; i < noise.size(); ++i) {
+    if (i == 4 || i == 6 || i == 8) text += '-';
+    text += "0123456789abcdef"[noise[i] >> 4];
+    text += "0123456789abcdef"[noise[i] & 0x0f];
   }
-  return tokens;
+  return text + '-';
 }
 
 JobDraft job_of(const Schedule& schedule, UtcMicros due_at) {

@@ -28,8 +28,9 @@ Result<Ended> answer_again(JobId id, const Outcome& outcome, std::string_view st
 // At most kErrorBytesMax bytes, without a part of a character at the end.
 std::string_view cut(std::string_view error);
 
-// `count` random UUIDs.
-std::vector<std::string> new_lease_tokens(std::size_t count);
+// The lease tokens of one claim are UUIDs: this, which is random, and the job's id in twelve digits. So each claim of each job
+// has its own, and nobody else can guess it.
+std::string new_lease_prefix();
 
 // The job of the moment at which `schedule` was due.
 JobDraft job_of(const Schedule& schedule, UtcMicros due_at);

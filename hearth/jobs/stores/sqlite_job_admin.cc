@@ -24,8 +24,9 @@ constexpr char kAttempts[] =
   " DESC LIMIT ?4"
 constexpr char kSearchPresent[] = HEARTH_SELECT_JOB "WHERE " HEARTH_MATCHES("id");
 constexpr char kSearchPending[] = HEARTH_SELECT_JOB "WHERE status = 'pending' AND " HEARTH_MATCHES("id");
-constexpr char kSearchFailed[] =
-    HEARTH_SELECT_JOB "INDEXED BY background_jobs_failed WHERE status = 'pending' AND failed_at IS NOT NULL AND " HEARTH_MATCHES("id");
+constexpr char kSearchFailed[] = HEARTH_SELECT_JOB
+    "WHERE id IN (SELECT id FROM background_jobs INDEXED BY background_jobs_pending WHERE status = 'pending' AND failed_at IS NOT NULL) "
+    "AND " HEARTH_MATCHES("id");
 constexpr char kSearchProcessing[] =
     HEARTH_SELECT_JOB "INDEXED BY background_jobs_leases WHERE status = 'processing' AND " HEARTH_MATCHES("id");
 constexpr char kSearchDead[] = HEARTH_SELECT_JOB "INDEXED BY background_jobs_dead WHERE status = 'dead' AND " HEARTH_MATCHES("id");
@@ -40,29 +41,15 @@ constexpr char kRetry[] =
 constexpr char kTakeKeyAgain[] =
     "INSERT INTO job_keys (key, job_id) VALUES (?1, ?2) ON CONFLICT (key) DO UPDATE SET ended_at = NULL WHERE job_id = excluded.job_id";
 
-// One index each, which holds what is counted.
-constexpr char kCountPending[] =
-    "SELECT job_type, count(*) FROM background_jobs INDEXED BY background_jobs_pending WHERE status = 'pending' AND url IS NULL "
-    "GROUP BY job_type";
-constexpr char kCountWebhooks[] =
-    "SELECT job_type, count(*) FROM background_jobs INDEXED BY background_jobs_webhooks WHERE status = 'pending' AND url IS NOT NULL "
-    "GROUP BY job_type";
-constexpr char kCountFailed[] =
-    "SELECT job_type, count(*) FROM background_jobs INDEXED BY background_jobs_failed WHERE status = 'pending' AND failed_at IS NOT NULL "
-    "GROUP BY job_type";
+#define HEARTH_PENDING "FROM background_jobs INDEXED BY background_jobs_pending WHERE status = 'pending'"
+constexpr char kCountPending[] = "SELECT job_type, count(*), count(failed_at) " HEARTH_PENDING " GROUP BY has_url, job_type";
+constexpr char kCountAllPending[] = "SELECT count(*) " HEARTH_PENDING;
+constexpr char kOldestPending[] = "SELECT min(scheduled_for) " HEARTH_PENDING;
 constexpr char kCountProcessing[] =
     "SELECT job_type, count(*) FROM background_jobs INDEXED BY background_jobs_leases WHERE status = 'processing' GROUP BY job_type";
 constexpr char kCountDead[] =
     "SELECT job_type, count(*) FROM background_jobs INDEXED BY background_jobs_dead WHERE status = 'dead' GROUP BY job_type";
-constexpr char kOldestPending[] =
-    "SELECT min(due) FROM ("
-    "SELECT min(scheduled_for) AS due FROM background_jobs INDEXED BY background_jobs_pending WHERE status = 'pending' AND url IS NULL "
-    "UNION ALL "
-    "SELECT min(scheduled_for) FROM background_jobs INDEXED BY background_jobs_webhooks WHERE status = 'pending' AND url IS NOT NULL)";
 constexpr char kCountStuck[] = "SELECT count(*) FROM background_jobs WHERE status = 'processing' AND lease_expires_at < ?1";
-constexpr char kCountAllPending[] =
-    "SELECT (SELECT count(*) FROM background_jobs INDEXED BY background_jobs_pending WHERE status = 'pending' AND url IS NULL) + "
-    "(SELECT count(*) FROM background_jobs INDEXED BY background_jobs_webhooks WHERE status = 'pending' AND url IS NOT NULL)";
 constexpr char kStaleRefused[] = "SELECT coalesce((SELECT value FROM job_counters WHERE name = 'stale_refused'), 0)";
 
 constexpr char kTypes[] =
@@ -204,9 +191,12 @@ QueueStats read_stats(sqlite::Connection& connection, UtcMicros now) {
     auto& row = connection.statement(sql).query();
     while (row.next()) types[row.string(0)].*of += static_cast<std::uint64_t>(row.integer(1));
   };
-  count(kCountPending, &TypeStats::pending);
-  count(kCountWebhooks, &TypeStats::pending);
-  count(kCountFailed, &TypeStats::failed);
+  auto& pending = connection.statement(kCountPending).query();
+  while (pending.next()) {
+    TypeStats& type = types[pending.string(0)];
+    type.pending += static_cast<std::uint64_t>(pending.integer(1));
+    type.failed += static_cast<std::uint64_t>(pending.integer(2));
+  }
   count(kCountProcessing, &TypeStats::processing);
   count(kCountDead, &TypeStats::dead);
   QueueStats stats{.stuck = count_stuck(connection, now),

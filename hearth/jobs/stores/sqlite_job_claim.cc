@@ -18,30 +18,27 @@
 namespace hearth::jobs {
 namespace {
 
-// Jobs with a url and those without have an index each, in the order of type, priority, time.
-struct Index {
-  const char* next_type;      // the first job of the first type after ?1
-  const char* next_priority;  // of type ?1, the first job of the highest priority below ?2
-  const char* waiting;        // of one type and priority, those after (?3, ?4) that are due at ?5
-};
-#define HEARTH_WAITING(index, kind) "FROM background_jobs INDEXED BY " index " WHERE status = 'pending' AND url IS " kind " "
-#define HEARTH_INDEX(index, kind) \
-  {"SELECT job_type, priority, scheduled_for, id " HEARTH_WAITING(index, kind) "AND job_type > ?1 ORDER BY job_type, priority "   \
-   "DESC, scheduled_for, id LIMIT 1",                                                                                             \
-   "SELECT job_type, priority, scheduled_for, id " HEARTH_WAITING(index, kind) "AND job_type = ?1 AND priority < ?2 ORDER BY "    \
-   "priority DESC, scheduled_for, id LIMIT 1",                                                                                    \
-   "SELECT scheduled_for, id " HEARTH_WAITING(index, kind) "AND job_type = ?1 AND priority = ?2 AND (scheduled_for, id) > (?3, ?4) " \
-   "AND scheduled_for <= ?5 ORDER BY scheduled_for, id LIMIT ?6"}
-constexpr Index kPlain = HEARTH_INDEX("background_jobs_pending", "NULL");
-constexpr Index kWebhooks = HEARTH_INDEX("background_jobs_webhooks", "NOT NULL");
+// ?1: whether the jobs have a url. The first job of the first type after ?2.
+#define HEARTH_WAITING "FROM background_jobs INDEXED BY background_jobs_pending WHERE status = 'pending' AND has_url = ?1 "
+constexpr char kNextType[] = "SELECT job_type, priority, scheduled_for, id " HEARTH_WAITING
+                             "AND job_type > ?2 ORDER BY job_type, priority DESC, scheduled_for, id LIMIT 1";
+// Of type ?2, the first job of the highest priority below ?3.
+constexpr char kNextPriority[] = "SELECT priority, scheduled_for, id " HEARTH_WAITING
+                                 "AND job_type = ?2 AND priority < ?3 ORDER BY priority DESC, scheduled_for, id LIMIT 1";
+// Of one type and priority, those after (?4, ?5) that are due at ?6.
+constexpr char kNextJobs[] = "SELECT scheduled_for, id " HEARTH_WAITING
+                             "AND job_type = ?2 AND priority = ?3 AND (scheduled_for, id) > (?4, ?5) AND scheduled_for <= ?6 "
+                             "ORDER BY scheduled_for, id LIMIT ?7";
 
 constexpr char kSettings[] =
     "SELECT job_type, is_paused, rate_count, rate_window_ms, rate_state FROM job_types WHERE is_paused OR rate_count IS NOT NULL";
 constexpr char kKeepRate[] = "UPDATE job_types SET rate_state = ?2 WHERE job_type = ?1";
+// One statement for all of them: it costs more than a row. ?1: their ids, ?4: what their lease tokens begin with.
 constexpr char kTake[] =
     "UPDATE background_jobs SET status = 'processing', attempts = attempts + 1, started_at = ?2, progress = NULL, debounce_key = NULL, "
-    "worker_id = ?3, lease_token = ?4, lease_ms = ?5, lease_expires_at = ?6, updated_at = max(?2, updated_at + 1) WHERE id = ?1 "
-    "RETURNING job_type, payload, url, attempts, max_attempts, scheduled_for";
+    "worker_id = ?3, lease_token = ?4 || printf('%012x', id & 281474976710655), lease_ms = ?5, lease_expires_at = ?6, "
+    "updated_at = max(?2, updated_at + 1) WHERE id IN (SELECT value FROM json_each(?1)) "
+    "RETURNING id, job_type, payload, url, attempts, max_attempts, scheduled_for, lease_token";
 
 struct Waiting {
   UtcMicros due;
@@ -69,7 +66,7 @@ struct Line {
 class Claimer {
  public:
   Claimer(sqlite::Connection& connection, const ClaimRequest& request, UtcMicros now)
-      : connection_(connection), request_(request), index_(request.takes_webhooks ? kWebhooks : kPlain), now_(now) {}
+      : connection_(connection), request_(request), now_(now) {}
 
   Claim claim() {
     read_settings();
@@ -127,7 +124,7 @@ class Claimer {
   void find_any_lines() {
     std::string name;
     while (true) {
-      auto& row = connection_.statement(index_.next_type).query(name);
+      auto& row = connection_.statement(kNextType).query(request_.takes_webhooks, name);
       if (!row.next()) return;
       name = row.string(0);
       auto priority = static_cast<int>(row.integer(1));
@@ -144,10 +141,10 @@ class Claimer {
   // Each step is one look into the index, however many jobs a line has.
   void find_lines_below(Type& type, int priority) {
     while (priority > 0) {
-      auto& row = connection_.statement(index_.next_priority).query(type.name, priority);
+      auto& row = connection_.statement(kNextPriority).query(request_.takes_webhooks, type.name, priority);
       if (!row.next()) return;
-      priority = static_cast<int>(row.integer(1));
-      add_line(type, priority, {time_of(row.integer(2)), row.integer(3)});
+      priority = static_cast<int>(row.integer(0));
+      add_line(type, priority, {time_of(row.integer(1)), row.integer(2)});
       row.reset();
     }
   }
@@ -160,8 +157,8 @@ class Claimer {
   const Waiting* head(Line& line, std::size_t more) {
     if (line.taken == line.read.size() && !line.is_read_to_the_end) {
       Waiting last = line.read.back();
-      auto& row =
-          connection_.statement(index_.waiting).query(line.type->name, line.priority, micros(last.due), last.id, micros(now_), more);
+      auto& row = connection_.statement(kNextJobs).query(request_.takes_webhooks, line.type->name, line.priority, micros(last.due), last.id,
+                                                         micros(now_), more);
       while (row.next()) line.read.push_back({time_of(row.integer(0)), row.integer(1)});
       line.is_read_to_the_end = line.read.size() - line.taken < more;
     }
@@ -190,26 +187,26 @@ class Claimer {
   }
 
   std::vector<ClaimedJob> take(const std::vector<std::int64_t>& chosen) {
+    if (chosen.empty()) return {};
+    std::map<std::int64_t, ClaimedJob> taken;  // the statement takes them in an order of its own
+    UtcMicros expires = now_ + request_.lease;
+    auto& row = connection_.statement(kTake).query(to_json(chosen), micros(now_), request_.worker, new_lease_prefix(),
+                                                   request_.lease.count(), micros(expires));
+    while (row.next()) {
+      taken.emplace(row.integer(0), ClaimedJob{.id = JobId(row.integer(0)),
+                                               .type = row.string(1),
+                                               .payload = row.string(2),
+                                               .url = row.optional_string(3),
+                                               .attempts = static_cast<int>(row.integer(4)),
+                                               .max_attempts = static_cast<int>(row.integer(5)),
+                                               .scheduled_for = time_of(row.integer(6)),
+                                               .started_at = now_,
+                                               .lease_token = row.string(7),
+                                               .lease_expires_at = expires});
+    }
     std::vector<ClaimedJob> jobs;
     jobs.reserve(chosen.size());
-    auto tokens = new_lease_tokens(chosen.size());
-    UtcMicros expires = now_ + request_.lease;
-    auto& statement = connection_.statement(kTake);
-    for (std::size_t i = 0; i < chosen.size(); ++i) {
-      auto& row = statement.query(chosen[i], micros(now_), request_.worker, tokens[i], request_.lease.count(), micros(expires));
-      while (row.next()) {
-        jobs.push_back({.id = JobId(chosen[i]),
-                        .type = row.string(0),
-                        .payload = row.string(1),
-                        .url = row.optional_string(2),
-                        .attempts = static_cast<int>(row.integer(3)),
-                        .max_attempts = static_cast<int>(row.integer(4)),
-                        .scheduled_for = time_of(row.integer(5)),
-                        .started_at = now_,
-                        .lease_token = std::move(tokens[i]),
-                        .lease_expires_at = expires});
-      }
-    }
+    for (std::int64_t id : chosen) jobs.push_back(std::move(taken.at(id)));
     return jobs;
   }
 
@@ -241,10 +238,10 @@ class Claimer {
 
   // The first job of a line whose due ones are all taken, and gone from its index.
   std::optional<UtcMicros> first_later(const Line& line) {
-    auto& row = connection_.statement(index_.next_priority).query(line.type->name, line.priority + 1);
+    auto& row = connection_.statement(kNextPriority).query(request_.takes_webhooks, line.type->name, line.priority + 1);
     if (!row.next()) return std::nullopt;
-    bool is_of_line = row.integer(1) == line.priority;
-    UtcMicros due = time_of(row.integer(2));
+    bool is_of_line = row.integer(0) == line.priority;
+    UtcMicros due = time_of(row.integer(1));
     row.reset();
     if (!is_of_line) return std::nullopt;
     return due;
@@ -252,7 +249,6 @@ class Claimer {
 
   sqlite::Connection& connection_;
   const ClaimRequest& request_;
-  const Index& index_;
   const UtcMicros now_;
   std::map<std::string, Setting, std::less<>> settings_;
   std::vector<std::unique_ptr<Type>> types_;  // lines point at them

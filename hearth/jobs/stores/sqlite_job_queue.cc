@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <exception>
+#include <map>
+#include <set>
 #include <utility>
 
 #include "hearth/base/assert.h"
@@ -22,14 +24,14 @@ constexpr char kFindMaxAttempts[] = "SELECT max_attempts FROM job_types WHERE jo
 constexpr char kInsert[] =
     "INSERT INTO background_jobs (job_type, payload, url, priority, max_attempts, scheduled_for, created_at, updated_at, idempotency_key, "
     "debounce_key) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?7, ?8, ?9)";
-constexpr char kReplacePayload[] =
-    "UPDATE background_jobs SET payload = ?2, updated_at = max(?3, updated_at + 1) WHERE debounce_key = ?1 RETURNING id";
+constexpr char kFindDebounced[] = "SELECT id FROM background_jobs WHERE debounce_key = ?1";
+constexpr char kReplacePayload[] = "UPDATE background_jobs SET payload = ?2, updated_at = max(?3, updated_at + 1) WHERE id = ?1";
 
 constexpr char kSnooze[] =
     "UPDATE background_jobs SET status = 'pending', attempts = attempts - 1, scheduled_for = ?3, worker_id = NULL, "
     "lease_ms = NULL, lease_expires_at = NULL, updated_at = max(?4, updated_at + 1) "
     "WHERE id = ?1 AND status = 'processing' AND lease_token = ?2";
-constexpr char kIsOurs[] = "SELECT 1 FROM background_jobs WHERE id = ?1 AND status = 'processing' AND lease_token = ?2";
+constexpr char kFindLease[] = "SELECT lease_ms FROM background_jobs WHERE id = ?1 AND status = 'processing' AND lease_token = ?2";
 constexpr char kFindEndedAttempt[] =
     "SELECT status FROM job_history WHERE job_id = ?1 AND lease_token = ?2 AND NOT is_taken_over UNION ALL "
     "SELECT 'snoozed' FROM background_jobs WHERE id = ?1 AND status = 'pending' AND lease_token = ?2";
@@ -38,8 +40,8 @@ constexpr char kExists[] =
 constexpr char kCountStale[] =
     "INSERT INTO job_counters (name, value) VALUES ('stale_refused', ?1) ON CONFLICT (name) DO UPDATE SET value = value + excluded.value";
 constexpr char kRenew[] =
-    "UPDATE background_jobs SET lease_expires_at = ?3 + lease_ms * 1000, progress = coalesce(?4, progress), "
-    "updated_at = max(?3, updated_at + 1) WHERE id = ?1 AND status = 'processing' AND lease_token = ?2 RETURNING lease_expires_at";
+    "UPDATE background_jobs SET lease_expires_at = ?2, progress = coalesce(?3, progress), updated_at = max(?4, updated_at + 1) "
+    "WHERE id = ?1";
 constexpr char kFindExpired[] =
     "SELECT id FROM background_jobs WHERE status = 'processing' AND lease_expires_at <= ?1 ORDER BY lease_expires_at LIMIT ?2";
 
@@ -84,11 +86,12 @@ Job insert(sqlite::Connection& connection, const JobDraft& draft, UtcMicros now)
 
 // The job that waits with this key, if there is one: with the new payload.
 std::optional<Job> replace_payload(sqlite::Connection& connection, const JobDraft& draft, UtcMicros now) {
-  auto& row = connection.statement(kReplacePayload).query(draft.debounce->key, draft.payload, micros(now));
+  auto& row = connection.statement(kFindDebounced).query(draft.debounce->key);
   if (!row.next()) return std::nullopt;
-  auto id = JobId(row.integer(0));
+  std::int64_t id = row.integer(0);
   row.reset();
-  return find_present_job(connection, id);
+  connection.statement(kReplacePayload).run(id, draft.payload, micros(now));
+  return find_present_job(connection, JobId(id));
 }
 
 EnqueuedJob enqueue_one(sqlite::Connection& connection, const JobDraft& draft, UtcMicros now) {
@@ -106,10 +109,13 @@ EnqueuedJob enqueue_one(sqlite::Connection& connection, const JobDraft& draft, U
 
 // --- ends ---
 
-bool finds(sqlite::Statement& row) {
-  bool is_there = row.next();
+// The length of the lease, if it is that of the present attempt.
+std::optional<std::chrono::milliseconds> find_lease(sqlite::Connection& connection, JobId job, const std::string& lease_token) {
+  auto& row = connection.statement(kFindLease).query(std::to_underlying(job), lease_token);
+  if (!row.next()) return std::nullopt;
+  std::chrono::milliseconds lease(row.integer(0));
   row.reset();
-  return is_there;
+  return lease;
 }
 
 // How an attempt ended, if it was by its worker or a cancellation.
@@ -123,7 +129,10 @@ std::optional<std::string> status_of_ended(sqlite::Connection& connection, JobId
 
 // kNotFound or kStaleLease.
 std::unexpected<Error> refusal(sqlite::Connection& connection, JobId job) {
-  return finds(connection.statement(kExists).query(std::to_underlying(job))) ? lease_is_stale(job) : job_missing(job);
+  auto& row = connection.statement(kExists).query(std::to_underlying(job));
+  bool exists = row.next();
+  row.reset();
+  return exists ? lease_is_stale(job) : job_missing(job);
 }
 
 Result<Ended> not_ours(sqlite::Connection& connection, const Ending& ending) {
@@ -132,7 +141,7 @@ Result<Ended> not_ours(sqlite::Connection& connection, const Ending& ending) {
 }
 
 Result<Ended> end_by(sqlite::Connection& connection, const Ending& ending, const Completed& completed, UtcMicros now) {
-  if (!complete(connection, ending.job, ending.lease_token, completed.result, now)) return not_ours(connection, ending);
+  if (complete(connection, {{ending.job, ending.lease_token, completed.result}}, now).empty()) return not_ours(connection, ending);
   if (completed.effect) {
     if (auto done = completed.effect(&connection); !done) return std::unexpected(done.error());
   }
@@ -140,7 +149,7 @@ Result<Ended> end_by(sqlite::Connection& connection, const Ending& ending, const
 }
 
 Result<Ended> end_by(sqlite::Connection& connection, const Ending& ending, const Failed& failed, UtcMicros now) {
-  if (!finds(connection.statement(kIsOurs).query(std::to_underlying(ending.job), ending.lease_token))) return not_ours(connection, ending);
+  if (!find_lease(connection, ending.job, ending.lease_token)) return not_ours(connection, ending);
   return Ended{fail_attempt(
       connection, {.job = ending.job, .error = failed.error, .is_final = failed.is_final, .retry_after = failed.retry_after}, now)};
 }
@@ -169,11 +178,27 @@ void count_stale(sqlite::Connection& connection, const std::vector<Result<T>>& a
   if (stale > 0) connection.statement(kCountStale).run(stale);
 }
 
+// Ends those that completed and have no effect, and says which did. Not those whose job had an ending before them.
+std::set<const Ending*> complete_together(sqlite::Connection& connection, const std::vector<Ending>& endings, UtcMicros now) {
+  std::map<JobId, const Ending*> first_of;
+  std::vector<Completion> completions;
+  for (const Ending& ending : endings) {
+    const auto* completed = std::get_if<Completed>(&ending.outcome);
+    if (first_of.emplace(ending.job, &ending).second && completed != nullptr && !completed->effect)
+      completions.push_back({ending.job, ending.lease_token, completed->result});
+  }
+  std::set<const Ending*> ended;
+  if (completions.empty()) return ended;
+  for (JobId job : complete(connection, completions, now)) ended.insert(first_of.at(job));
+  return ended;
+}
+
 Result<std::vector<Result<Ended>>> end_all(sqlite::Connection& connection, const std::vector<Ending>& endings, UtcMicros now) {
+  auto completed = complete_together(connection, endings, now);
   std::vector<Result<Ended>> answers;
   answers.reserve(endings.size());
   for (const Ending& ending : endings) {
-    answers.push_back(end_one(connection, ending, now));
+    answers.push_back(completed.contains(&ending) ? Ended{JobStatus::kCompleted} : end_one(connection, ending, now));
     // A full disk takes back everything, not this one alone.
     if (!connection.is_in_transaction()) return std::unexpected(answers.back().error());
   }
@@ -187,11 +212,10 @@ bool may_make_work(const Ending& ending) {
 }
 
 Result<Renewed> renew_one(sqlite::Connection& connection, const LeaseRenewal& renewal, UtcMicros now) {
-  auto& row = connection.statement(kRenew).query(std::to_underlying(renewal.job), renewal.lease_token, micros(now), renewal.progress);
-  if (row.next()) {
-    Renewed renewed{.lease_expires_at = time_of(row.integer(0))};
-    row.reset();
-    return renewed;
+  auto id = std::to_underlying(renewal.job);
+  if (auto lease = find_lease(connection, renewal.job, renewal.lease_token)) {
+    connection.statement(kRenew).run(id, micros(now + *lease), renewal.progress, micros(now));
+    return Renewed{.lease_expires_at = now + *lease};
   }
   auto status = status_of_ended(connection, renewal.job, renewal.lease_token);
   if (!status) return refusal(connection, renewal.job);

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "hearth/base/assert.h"
+#include "hearth/base/json_writer.h"
 #include "hearth/jobs/stores/rules.h"
 
 namespace hearth::jobs {
@@ -15,17 +16,21 @@ constexpr char kFindEnded[] = HEARTH_SELECT_ENDED_JOB "WHERE job_id = ?1 AND num
   "INSERT INTO job_history (job_id, number, job_type, status, attempts, worker_id, lease_token, started_at, ended_at, "       \
   "duration_ms, payload, url, result, progress, priority, max_attempts, scheduled_for, completed_at, failed_at, created_at, " \
   "idempotency_key) "
+// One statement for all of them: it costs more than a row. ?1: an array of [id, token, result].
 constexpr char kComplete[] = HEARTH_END_JOB
-    "SELECT id, 0, job_type, 'completed', attempts, worker_id, lease_token, started_at, ?4, (?4 - started_at) / 1000, payload, url, ?3, "
-    "progress, priority, max_attempts, scheduled_for, ?4, failed_at, created_at, idempotency_key "
-    "FROM background_jobs WHERE id = ?1 AND status = 'processing' AND lease_token = ?2";
+    "SELECT job.id, 0, job_type, 'completed', attempts, worker_id, lease_token, started_at, ?2, (?2 - started_at) / 1000, payload, url, "
+    "each.value ->> 2, progress, priority, max_attempts, scheduled_for, ?2, failed_at, created_at, idempotency_key "
+    "FROM json_each(?1) AS each CROSS JOIN background_jobs AS job ON job.id = each.value ->> 0 "
+    "WHERE status = 'processing' AND lease_token = each.value ->> 1 RETURNING job_id, idempotency_key";
+constexpr char kDeleteAll[] = "DELETE FROM background_jobs WHERE id IN (SELECT value FROM json_each(?1))";
 // A start and a token that a waiting job still has are those of an earlier attempt.
 constexpr char kCancel[] = HEARTH_END_JOB
     "SELECT id, 0, job_type, 'cancelled', attempts, worker_id, iif(status = 'processing', lease_token, NULL), "
     "iif(status = 'processing', started_at, NULL), ?2, iif(status = 'processing', (?2 - started_at) / 1000, NULL), payload, url, NULL, "
     "progress, priority, max_attempts, scheduled_for, NULL, failed_at, created_at, idempotency_key "
     "FROM background_jobs WHERE id = ?1 AND status <> 'dead'";
-constexpr char kDelete[] = "DELETE FROM background_jobs WHERE id = ?1 RETURNING idempotency_key";
+constexpr char kFindKey[] = "SELECT idempotency_key FROM background_jobs WHERE id = ?1";
+constexpr char kDelete[] = "DELETE FROM background_jobs WHERE id = ?1";
 constexpr char kReleaseKey[] = "UPDATE job_keys SET ended_at = ?3 WHERE key = ?1 AND job_id = ?2";
 
 constexpr char kFindAttempt[] =
@@ -48,12 +53,21 @@ std::optional<Job> job_of(sqlite::Statement& row) {
   return job;
 }
 
-void delete_ended(sqlite::Connection& connection, JobId id, UtcMicros now) {
-  auto& deleted = connection.statement(kDelete).query(std::to_underlying(id));
-  HEARTH_ASSERT(deleted.next());
-  auto key = deleted.optional_string(0);
-  deleted.reset();
-  if (key) connection.statement(kReleaseKey).run(*key, std::to_underlying(id), micros(now));
+void release_key(sqlite::Connection& connection, const std::string& key, std::int64_t job, UtcMicros now) {
+  connection.statement(kReleaseKey).run(key, job, micros(now));
+}
+
+std::string to_json(const std::vector<Completion>& completions) {
+  std::string text;
+  JsonWriter json(text);
+  json.begin_array();
+  for (const Completion& completion : completions) {
+    json.begin_array().value(std::to_underlying(completion.job)).value(completion.lease_token);
+    if (completion.result) json.value(*completion.result);
+    json.end_array();
+  }
+  json.end_array();
+  return text;
 }
 
 }  // namespace
@@ -94,16 +108,39 @@ std::optional<Job> find_job(sqlite::Connection& connection, JobId id) {
   return present ? present : find_ended_job(connection, id);
 }
 
-bool complete(sqlite::Connection& connection, JobId id, std::string_view lease_token, const std::optional<std::string>& result,
-              UtcMicros now) {
-  if (connection.statement(kComplete).run(std::to_underlying(id), lease_token, result, micros(now)) == 0) return false;
-  delete_ended(connection, id, now);
-  return true;
+std::string to_json(const std::vector<std::int64_t>& ids) {
+  std::string text;
+  JsonWriter json(text);
+  json.begin_array();
+  for (std::int64_t id : ids) json.value(id);
+  json.end_array();
+  return text;
+}
+
+std::vector<JobId> complete(sqlite::Connection& connection, const std::vector<Completion>& completions, UtcMicros now) {
+  std::vector<std::int64_t> ids;
+  std::vector<std::pair<std::string, std::int64_t>> keys;
+  auto& row = connection.statement(kComplete).query(to_json(completions), micros(now));
+  while (row.next()) {
+    ids.push_back(row.integer(0));
+    if (!row.is_null(1)) keys.emplace_back(row.string(1), row.integer(0));
+  }
+  if (ids.empty()) return {};
+  connection.statement(kDeleteAll).run(to_json(ids));
+  for (const auto& [key, job] : keys) release_key(connection, key, job, now);
+  std::vector<JobId> jobs;
+  for (std::int64_t id : ids) jobs.push_back(JobId(id));
+  return jobs;
 }
 
 bool cancel(sqlite::Connection& connection, JobId id, UtcMicros now) {
   if (connection.statement(kCancel).run(std::to_underlying(id), micros(now)) == 0) return false;
-  delete_ended(connection, id, now);
+  auto& row = connection.statement(kFindKey).query(std::to_underlying(id));
+  HEARTH_ASSERT(row.next());
+  auto key = row.optional_string(0);
+  row.reset();
+  connection.statement(kDelete).run(std::to_underlying(id));
+  if (key) release_key(connection, *key, std::to_underlying(id), now);
   return true;
 }
 
@@ -122,7 +159,7 @@ JobStatus fail_attempt(sqlite::Connection& connection, const Failure& failure, U
   connection.statement(kNoteFailure).run(id, is_last ? "dead" : "failed", failure.is_taken_over, micros(now), error);
   auto wait = failure.retry_after.value_or(retry_delay(attempts, base, most, random_spread()));
   connection.statement(kFail).run(id, is_last ? "dead" : "pending", micros(now), error, micros(now + wait));
-  if (is_last && key) connection.statement(kReleaseKey).run(*key, id, micros(now));
+  if (is_last && key) release_key(connection, *key, id, now);
   return is_last ? JobStatus::kDead : JobStatus::kPending;
 }
 

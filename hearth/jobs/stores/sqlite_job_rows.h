@@ -7,6 +7,7 @@
 #include <string>
 #include <string_view>
 #include <utility>
+#include <vector>
 
 #include "hearth/drivers/sqlite/connection.h"
 #include "hearth/jobs/job.h"
@@ -50,9 +51,16 @@ std::optional<Job> find_present_job(sqlite::Connection& connection, JobId id);
 std::optional<Job> find_ended_job(sqlite::Connection& connection, JobId id);
 std::optional<Job> find_job(sqlite::Connection& connection, JobId id);
 
-// Moves a job that runs under this lease to history: it has completed. False: it does not run under it.
-bool complete(sqlite::Connection& connection, JobId id, std::string_view lease_token, const std::optional<std::string>& result,
-              UtcMicros now);
+// The ids as a JSON array, for json_each().
+std::string to_json(const std::vector<std::int64_t>& ids);
+
+struct Completion {
+  JobId job{};
+  std::string_view lease_token;
+  const std::optional<std::string>& result;
+};
+// Moves those jobs to history that run under these leases: they have completed. Returns which. REQUIRES: each job once.
+std::vector<JobId> complete(sqlite::Connection& connection, const std::vector<Completion>& completions, UtcMicros now);
 // Moves a job that waits or runs to history: it is cancelled. False: there is none.
 bool cancel(sqlite::Connection& connection, JobId id, UtcMicros now);
 

@@ -6,6 +6,7 @@ CREATE TABLE background_jobs (
   job_type         TEXT NOT NULL,
   payload          TEXT NOT NULL DEFAULT '{}',
   url              TEXT,  -- where it is posted to
+  has_url          INTEGER NOT NULL GENERATED ALWAYS AS (url IS NOT NULL) VIRTUAL,
   status           TEXT NOT NULL DEFAULT 'pending' CHECK (status IN ('pending', 'processing', 'dead')),
   priority         INTEGER NOT NULL DEFAULT 0 CHECK (priority BETWEEN 0 AND 10),
   attempts         INTEGER NOT NULL DEFAULT 0,
@@ -27,11 +28,11 @@ CREATE TABLE background_jobs (
   lease_expires_at INTEGER
 ) STRICT;
 
--- A claim reads the first entries of each type and priority: what is not due, running or dead costs it nothing.
-CREATE INDEX background_jobs_pending ON background_jobs (job_type, priority DESC, scheduled_for) WHERE status = 'pending' AND url IS NULL;
-CREATE INDEX background_jobs_webhooks ON background_jobs (job_type, priority DESC, scheduled_for) WHERE status = 'pending' AND url IS NOT NULL;
+-- A claim reads the first entries of each type and priority: what is not due, running or dead costs it nothing. The last column
+-- is for counting. Few indexes, because each statement that changes a job opens them all.
+CREATE INDEX background_jobs_pending ON background_jobs (has_url, job_type, priority DESC, scheduled_for, id, failed_at)
+  WHERE status = 'pending';
 CREATE INDEX background_jobs_leases ON background_jobs (lease_expires_at) WHERE status = 'processing';
-CREATE INDEX background_jobs_failed ON background_jobs (job_type) WHERE status = 'pending' AND failed_at IS NOT NULL;
 CREATE INDEX background_jobs_dead ON background_jobs (failed_at) WHERE status = 'dead';
 CREATE UNIQUE INDEX background_jobs_key ON background_jobs (idempotency_key) WHERE idempotency_key IS NOT NULL;
 CREATE UNIQUE INDEX background_jobs_debounced ON background_jobs (debounce_key) WHERE debounce_key IS NOT NULL;
