@@ -6,11 +6,8 @@
 // and waiting is never missed. Notices may come for nothing. Thread-safe.
 
 #include <chrono>
-#include <condition_variable>
 #include <cstdint>
 #include <memory>
-#include <mutex>
-#include <vector>
 
 #include "hearth/base/task.h"
 
@@ -26,11 +23,13 @@ class JobSignal {
 
   // Waits until the count is above `seen`, or for `timeout`. Returns the count. For threads that may block.
   std::uint64_t wait(std::uint64_t seen, std::chrono::milliseconds timeout);
-  // The same for coroutines.
+  // The same for coroutines. One that is destroyed while it waits waits no more.
   Task<std::uint64_t> wait_async(std::uint64_t seen, std::chrono::milliseconds timeout);
 
-  // Ends every wait, now and from now on: before the io_contexts of those who wait end.
+  // Ends every wait, now and from now on: before the io_contexts of those who wait end, because until then a notice is
+  // posted to them.
   void close();
+  bool is_closed() const;
 
  private:
   class Impl;
