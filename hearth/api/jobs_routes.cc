@@ -21,6 +21,7 @@ using http::problem;
 using http::Request;
 using http::Response;
 using std::chrono::milliseconds;
+using SteadyTime = std::chrono::steady_clock::time_point;
 
 constexpr std::size_t kWorkerBytesMax = 128;
 constexpr std::size_t kTokenBytesMax = 128;
@@ -152,50 +153,63 @@ Result<WantedClaim> read_claim(Request& request, const JobsApi& api) {
   return wanted;
 }
 
-// One of the claims that wait.
-class WaitingPlace {
- public:
-  explicit WaitingPlace(std::atomic<std::size_t>& taken) : taken_(taken), is_there_(taken++ < kWaitingClaimsMax) {}
-  ~WaitingPlace() { --taken_; }
-  WaitingPlace(const WaitingPlace&) = delete;
-  WaitingPlace& operator=(const WaitingPlace&) = delete;
-  bool is_there() const { return is_there_; }
-
- private:
-  std::atomic<std::size_t>& taken_;
-  const bool is_there_;
-};
-
-// Waits for a notice after the `seen`-th, or for the next job to be due. False: nothing will come any more.
-Task<bool> wait_for_jobs(JobsApi& api, std::uint64_t seen, const jobs::Claim& claim, milliseconds left) {
-  auto pause = std::clamp(claim.next_due_in.value_or(kLookAgainAfter), kLookAgainNotBefore, kLookAgainAfter);
-  pause = std::min(pause, left);
-  auto began = api.clock.steady();
-  auto count = co_await api.signal.wait_async(seen, pause);
-  // A signal that was closed lets go of those who wait at once.
-  bool is_closed = count <= seen && api.clock.steady() - began < pause / 2;
-  co_return !is_closed;
+// Of claims that wait for the same.
+std::string types_text(const jobs::ClaimRequest& claim) {
+  std::vector<std::string> types;
+  types.reserve(claim.types.size());
+  for (const auto& type : claim.types) types.push_back(type.type);
+  std::ranges::sort(types);
+  std::string text;
+  for (const auto& type : types) text += type + "\n";
+  return text;
 }
 
-// With `waitMs` it looks, waits and looks again; while it waits it holds nothing but its place.
+// Until when nothing will come without a notice, as far as a claim that found nothing knows.
+SteadyTime empty_until(const JobsApi& api, const jobs::Claim& claim) {
+  return api.clock.steady() + std::clamp(claim.next_due_in.value_or(kLookAgainAfter), kLookAgainNotBefore, kLookAgainAfter);
+}
+
+// Waits for a notice after the `seen`-th, or for the moment. False: nothing will come any more.
+Task<bool> wait_for_jobs(JobsApi& api, std::uint64_t seen, SteadyTime until) {
+  auto began = api.clock.steady();
+  auto pause = std::max(std::chrono::ceil<milliseconds>(until - began), milliseconds(0));
+  auto count = co_await api.signal.wait_async(seen, pause);
+  // A signal that was closed lets go of those who wait at once.
+  co_return count > seen || api.clock.steady() - began >= pause / 2;
+}
+
+// Looks whenever a job may have come, until `deadline`; and at the end once more. While it waits it holds nothing but its place.
+Task<Result<jobs::Claim>> claim_waiting(JobsApi& api, const jobs::ClaimRequest& request, SteadyTime deadline) {
+  auto seen = api.signal.count();
+  auto claim = co_await api.queue.claim(request);
+  if (!claim || !claim->jobs.empty() || api.clock.steady() >= deadline) co_return claim;
+  WaitingClaims::Place place(api.waiting_claims, types_text(request));
+  if (!place.is_there()) co_return fail(ErrorCode::kUnavailable, "too many claims are waiting: try again later, or without waitMs");
+  auto look_at = empty_until(api, *claim);
+  for (;;) {
+    bool is_open = co_await wait_for_jobs(api, seen, std::min(look_at, deadline));
+    if (!is_open) co_return jobs::Claim{};
+    seen = api.signal.count();
+    auto still_empty_until = co_await place.take_turn(seen);
+    if (still_empty_until) {
+      look_at = *still_empty_until;
+    } else {
+      claim = co_await api.queue.claim(request);
+      bool is_empty = claim && claim->jobs.empty();
+      if (is_empty) look_at = empty_until(api, *claim);
+      place.end_turn(seen, is_empty ? std::optional(look_at) : std::nullopt);
+      if (!is_empty) co_return claim;
+    }
+    if (api.clock.steady() >= deadline) co_return jobs::Claim{};
+  }
+}
+
 Task<Response> claim_jobs(JobsApi& api, Request& request, Caller /*caller*/) {
   auto wanted = read_claim(request, api);
   if (!wanted) co_return problem(wanted.error());
-  auto deadline = api.clock.steady() + wanted->wait;
-  std::optional<WaitingPlace> place;
-  for (;;) {
-    auto seen = api.signal.count();
-    auto claim = co_await api.queue.claim(wanted->request);
-    if (!claim) co_return problem(claim.error());
-    auto left = std::chrono::ceil<milliseconds>(deadline - api.clock.steady());
-    if (!claim->jobs.empty() || left <= milliseconds(0)) co_return Response{.body = to_json(claim->jobs)};
-    if (!place) place.emplace(api.waiting_claims);
-    if (!place->is_there()) {
-      co_return problem({ErrorCode::kUnavailable, "too many claims are waiting: try again later, or without waitMs"});
-    }
-    bool is_open = co_await wait_for_jobs(api, seen, *claim, left);
-    if (!is_open) co_return Response{.body = to_json(claim->jobs)};
-  }
+  auto claim = co_await claim_waiting(api, wanted->request, api.clock.steady() + wanted->wait);
+  if (!claim) co_return problem(claim.error());
+  co_return Response{.body = to_json(claim->jobs)};
 }
 
 // --- working ---

@@ -3,7 +3,6 @@
 // Jobs, as docs/api/openapi.yaml has them: /api/jobs/*, /api/queue/process, /api/health/queue, and in jobs_admin_routes.cc
 // /api/admin/jobs, /api/admin/job-types/*, /api/admin/schedules/*, /api/admin/queue/stats.
 
-#include <atomic>
 #include <chrono>
 #include <cstddef>
 #include <functional>
@@ -11,6 +10,7 @@
 #include <vector>
 
 #include "hearth/api/routes.h"
+#include "hearth/api/waiting_claims.h"
 #include "hearth/base/clock.h"
 #include "hearth/jobs/job_admin.h"
 #include "hearth/jobs/job_handlers.h"
@@ -25,7 +25,6 @@ namespace hearth::api {
 inline constexpr std::size_t kJobsPerHttpClaimMax = 100;
 inline constexpr std::size_t kTypesPerClaimMax = 100;
 inline constexpr std::chrono::milliseconds kClaimWaitMax{10'000};
-inline constexpr std::size_t kWaitingClaimsMax = 256;  // each looks at the queue when a job may have come
 inline constexpr std::size_t kJobsPerProcessMax = 10;
 inline constexpr std::chrono::milliseconds kProcessBudget{8'000};
 
@@ -41,7 +40,7 @@ struct JobsApi {
   // Whether jobs may be posted there; the error names `field`. It does not look up names.
   std::function<Result<void>(std::string_view url, std::string_view field)> check_url;
   const Clock& clock;
-  std::atomic<std::size_t> waiting_claims{0};
+  WaitingClaims waiting_claims{clock};
 };
 
 // `api` outlives the router.
