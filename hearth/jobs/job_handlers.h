@@ -30,7 +30,7 @@ struct JobRun {
 struct HandlerOptions {
   int concurrency = 4;                        // of this node
   std::chrono::milliseconds timeout{60'000};  // then the attempt has failed
-  std::size_t batch = 1;                      // how many are claimed at once beyond those that run: for short jobs
+  std::size_t batch = 1;                      // so many are claimed at once: for short jobs, which wait here for a thread
 };
 
 // Runs on a thread of its own and may block. What it throws fails the attempt.
