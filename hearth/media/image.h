@@ -4,7 +4,8 @@
 //
 // libvips (Debian) does the work. The bytes are not trusted: formats are JPEG, PNG, WebP and GIF by their content, whatever
 // they are called; width, height and pixels are read from the header and checked before anything is decoded; broken files are
-// errors. Blocking; thread-safe.
+// errors, as far as their format can tell (a JPEG has no checksums). No temporary files. All threads together decode kPixelsMax pixels
+// at a time, at up to 10 bytes each; further ones wait. Blocking; thread-safe.
 
 #include <cstddef>
 #include <cstdint>
@@ -36,6 +37,7 @@ struct EncodedImage {
 // The image turned upright, without metadata, in sRGB, not wider nor higher than `side` (never enlarged), as WebP with its
 // transparency and as JPEG on white; of an animation the first frame.
 // kInvalidArgument: not an image that we take, or broken. kTooLarge: over a limit. The message says which, for people.
+// REQUIRES: side >= 1.
 Result<std::vector<EncodedImage>> encode(std::string_view bytes, int side);
 
 }  // namespace hearth::media
