@@ -10,6 +10,7 @@
 #include "hearth/app/settings.h"
 #include "hearth/drivers/postgres/connection.h"
 #include "hearth/drivers/redis/url.h"
+#include "hearth/drivers/web/web_client.h"
 
 namespace hearth::app {
 namespace {
@@ -259,8 +260,22 @@ void check_urls(const Config& config, Problems& problems) {
   }
 }
 
+void check_media(const Config::Media& media, Problems& problems) {
+  if (media.store == MediaPlace::kDisk) return;
+  if (auto url = web::check_url(media.s3_endpoint, "media.s3_endpoint"); !url)
+    problems.push_back("media.s3_endpoint: " + url.error().message);
+  if (media.s3_bucket.empty()) problems.emplace_back("media.s3_bucket: is needed with media.store = s3");
+  if (!media.s3_access_key || !media.s3_secret_key)
+    problems.emplace_back("media.s3_access_key, media.s3_secret_key: are needed with media.store = s3");
+}
+
 void check_rules(const Config& config, Problems& problems) {
   check_urls(config, problems);
+  check_media(config.media, problems);
+  if (config.webhooks.notifications_url) {
+    if (auto url = web::check_url(*config.webhooks.notifications_url, "webhooks.notifications_url"); !url)
+      problems.push_back("webhooks.notifications_url: " + url.error().message);
+  }
   if (!config.listen.is_loopback() && !config.auth.is_configured()) {
     problems.push_back("listen: " + config.listen.host +
                        " can be reached by others, and no key is configured; set HEARTH_SERVICE_KEY (auth.service_key), HEARTH_JWT_SECRET "

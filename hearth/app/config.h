@@ -35,6 +35,7 @@ struct ListenAddress {
 };
 
 enum class LiveStore : std::uint8_t { kMemory, kRedis };
+enum class MediaPlace : std::uint8_t { kDisk, kS3 };
 enum class RedisKeys : std::uint8_t { kPlain, kTagged };
 
 // What each field means, its limits and its unit: the table in config.cc. The defaults are those of these structs.
@@ -105,6 +106,32 @@ struct Config {
   struct Idempotency {
     std::uint64_t bytes_max = 256ull << 20;
   } idempotency;
+  struct Jobs {
+    bool workers = true;
+    std::chrono::seconds lease{30};
+    std::chrono::milliseconds poll{1'000};
+    bool listen = true;
+    std::vector<std::string> concurrency;  // "type=N"
+    std::vector<std::string> schedules = {R"(cleanup_expired | 17 3 * * * | UTC | cleanup_expired | {"olderThanDays":30} | skip)",
+                                          "recompute_rankings | */5 * * * * | UTC | recompute_rankings | {} | skip"};
+  } jobs;
+  struct Webhooks {
+    std::optional<std::string> secret;
+    std::optional<std::string> notifications_url;
+  } webhooks;
+  struct Fetch {
+    bool allow_private = false;
+  } fetch;
+  struct Media {
+    MediaPlace store = MediaPlace::kDisk;
+    std::string s3_endpoint;
+    std::string s3_bucket;
+    std::string s3_region = "us-east-1";
+    std::optional<std::string> s3_access_key;
+    std::optional<std::string> s3_secret_key;
+    std::string s3_prefix;
+    std::string s3_public_url;
+  } media;
   struct Log {
     log::Level level = log::Level::kInfo;
     log::Format format = log::Format::kLogfmt;

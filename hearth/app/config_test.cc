@@ -90,7 +90,10 @@ TEST_F(ConfigTest, EverySettingIsTakenFromFlagEnvironmentAndFile) {
       "[live]\nstore = \"redis\"\nmemory_limit = \"1GiB\"\n[redis]\nhost = \"cache\"\ntls_ca_file = \"ca.pem\"\nkeys = \"tagged\"\n"
       "[ledger]\nposts_table = \"app.posts_new\"\nposts_likes_column = \"likesCount\"\n[reconcile]\ncron = \"15 3 * * "
       "mon-fri\"\n[flush]\ninterval_ms = \"1s\"\n[log]\nlevel = \"warning\"\nformat = \"json\"\n"
-      "[auth]\njwks_file = \"keys.json\"\npublic_reads = false\n[likes]\nrequire_post = true\n");
+      "[auth]\njwks_file = \"keys.json\"\npublic_reads = false\n[likes]\nrequire_post = true\n"
+      "[jobs]\nconcurrency = [\"process_image=1\", \"webhook=20\"]\nschedules = ['n | 0 3 * * * | UTC | j | {\"a\":1} | once']\n"
+      "[media]\ns3_endpoint = \"https://s3.example\"\ns3_bucket = \"b\"\ns3_prefix = \"images/\"\ns3_public_url = "
+      "\"https://cdn.example\"\n");
   auto from_file = load_config({flag}, {});
   ASSERT_TRUE(from_file) << from_file.error().message;
   EXPECT_EQ(from_file->listen.host, "::1");
@@ -113,17 +116,21 @@ TEST_F(ConfigTest, EverySettingIsTakenFromFlagEnvironmentAndFile) {
   EXPECT_EQ(from_file->ledger.posts_table, "app.posts_new");
   EXPECT_EQ(from_file->ledger.posts_likes_column, "likesCount");
   EXPECT_EQ(from_file->reconcile.cron, "15 3 * * mon-fri");
+  EXPECT_EQ(from_file->jobs.concurrency, (Args{"process_image=1", "webhook=20"}));
+  EXPECT_EQ(from_file->jobs.schedules.size(), 1u);
+  EXPECT_EQ(from_file->media.s3_prefix, "images/");
 
   // What the file gave, given again as variables and as flags, makes the same configuration.
   Environment environment;
   Args flags;
   for (const auto& setting : all_settings()) {
     if (setting.is_secret()) continue;
-    auto value = show(setting, *from_file).value();
-    std::erase(value, '"');
-    if (setting.is_list()) {
-      std::erase(value, ' ');
-      value = value.substr(1, value.size() - 2);
+    std::string value;
+    if (const auto* list = std::get_if<List>(&setting.kind)) {
+      for (const auto& item : list->field(*from_file)) value += (value.empty() ? "" : ",") + item;
+    } else {
+      value = show(setting, *from_file).value();
+      std::erase(value, '"');
     }
     environment[setting.environment()] = value;
     flags.push_back(setting.flag() + "=" + value);
@@ -132,6 +139,20 @@ TEST_F(ConfigTest, EverySettingIsTakenFromFlagEnvironmentAndFile) {
     ASSERT_TRUE(again) << again.error().message;
     for (const auto& setting : all_settings()) EXPECT_EQ(show(setting, *again), show(setting, *from_file)) << setting.name;
   }
+}
+
+TEST_F(ConfigTest, JobsAndImagesAreCheckedBeforeAnythingIsOpened) {
+  auto refused = [](const char* flag) {
+    auto config = load_config({flag}, {});
+    return config ? std::string() : config.error().message;
+  };
+  for (const char* flag : {"--jobs.concurrency=process_image", "--jobs.concurrency=webhook=0", "--jobs.schedules=a | 0 3 * * | UTC | j",
+                           "--jobs.schedules=a | 0 3 * * * | Nowhere/Land | j", "--jobs.schedules=a | 0 3 * * * | UTC | j | [1]"}) {
+    EXPECT_TRUE(refused(flag).starts_with("jobs.")) << flag;
+  }
+  EXPECT_TRUE(refused("--webhooks.notifications_url=ftp://a.example").starts_with("webhooks.notifications_url"));
+  auto s3 = refused("--media.store=s3");
+  for (const char* field : {"media.s3_endpoint", "media.s3_bucket", "media.s3_access_key"}) EXPECT_TRUE(s3.contains(field)) << s3;
 }
 
 TEST_F(ConfigTest, ASwitchNeedsNoValueAsAFlag) {

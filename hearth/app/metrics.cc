@@ -73,6 +73,16 @@ std::string render_metrics(const Hearth& hearth, const http::Server::Stats& serv
   metrics.gauge("hearth_drift_last", "Posts that differed in the last scheduled comparison.", drift.last);
   metrics.gauge("hearth_drift_over_threshold", "1 if those were more than reconcile.drift_threshold.",
                 drift.is_last_over_threshold ? 1 : 0);
+
+  auto jobs = hearth.background_jobs->runner().stats();
+  metrics.counter("hearth_jobs_claimed_total", "Jobs that this node took.", jobs.claimed);
+  metrics.counter("hearth_jobs_completed_total", "Of them, completed.", jobs.completed);
+  metrics.counter("hearth_jobs_failed_total", "Attempts of this node that failed.", jobs.failed);
+  metrics.counter("hearth_jobs_snoozed_total", "Attempts that put their job off.", jobs.snoozed);
+  metrics.counter("hearth_jobs_stale_total", "Outcomes that were refused, because another attempt owned the job.", jobs.stale);
+  metrics.counter("hearth_jobs_timed_out_total", "Attempts that took too long.", jobs.timed_out);
+  metrics.counter("hearth_jobs_taken_over_total", "Attempts of dead workers that this node ended.", jobs.taken_over);
+  metrics.gauge("hearth_jobs_running", "Jobs that run on this node now.", jobs.running);
   metrics.gauge("hearth_process_resident_bytes", "Memory of the process.", resident_bytes());
   return metrics.text();
 }

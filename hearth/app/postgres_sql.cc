@@ -6,6 +6,7 @@
 #include "hearth/app/adoption/stores/postgres_adoption.h"
 #include "hearth/app/adoption/stores/postgres_diagnosis.h"
 #include "hearth/app/dataset/stores/postgres_rating_export.h"
+#include "hearth/app/handlers/built_in.h"
 #include "hearth/app/metrics.h"
 #include "hearth/content/stores/postgres_content_export.h"
 #include "hearth/content/stores/postgres_rank.h"
@@ -63,13 +64,34 @@ Result<std::unique_ptr<PostgresSql>> PostgresSql::open(const Config& config, con
 PostgresSql::PostgresSql(const Config& config, const Clock& clock, std::unique_ptr<postgres::Database> database,
                          std::unique_ptr<likes::PostgresLikeLedger> ledger, std::unique_ptr<likes::PostgresLikeInbox> inbox)
     : names_(config.ledger),
+      url_(*config.database.url),
+      listens_(config.jobs.listen),
       database_(std::move(database)),
       ledger_(std::move(ledger)),
       inbox_(std::move(inbox)),
       control_(*database_),
       leases_(*database_),
       pages_(*database_),
-      content_store_(*database_, clock) {}
+      job_queue_(*database_, job_signal_),
+      job_admin_(*database_, job_signal_),
+      schedules_(*database_, job_queue_, job_signal_),
+      content_store_(*database_, clock, image_jobs(job_queue_)),
+      content_jobs_(*database_),
+      notifications_(*database_) {}
+
+Result<void> PostgresSql::hear_jobs() {
+  if (!listens_) return {};
+  auto listener = postgres::Listener::open(url_, "hearth_jobs", [this] { job_signal_.notify(); });
+  if (!listener) return std::unexpected(listener.error());
+  job_listener_ = *std::move(listener);
+  return {};
+}
+
+void PostgresSql::stop() {
+  if (job_listener_) job_listener_->stop();
+  job_signal_.close();
+  database_->stop();
+}
 
 std::unique_ptr<content::RankCandidates> PostgresSql::rank(content::ReadDirty read_dirty) {
   return std::make_unique<content::PostgresRank>(*database_, std::move(read_dirty));

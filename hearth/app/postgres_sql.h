@@ -9,12 +9,18 @@
 #include "hearth/app/config.h"
 #include "hearth/app/sql.h"
 #include "hearth/base/clock.h"
+#include "hearth/content/stores/postgres_content_jobs.h"
 #include "hearth/content/stores/postgres_content_pages.h"
 #include "hearth/content/stores/postgres_content_store.h"
 #include "hearth/drivers/postgres/database.h"
+#include "hearth/drivers/postgres/listener.h"
+#include "hearth/jobs/stores/postgres_job_admin.h"
+#include "hearth/jobs/stores/postgres_job_queue.h"
+#include "hearth/jobs/stores/postgres_schedules.h"
 #include "hearth/likes/ledgers/postgres_like_inbox.h"
 #include "hearth/likes/ledgers/postgres_like_ledger.h"
 #include "hearth/likes/ledgers/postgres_live_control.h"
+#include "hearth/notifications/stores/postgres_notification_store.h"
 #include "hearth/outbox/postgres_partition_leases.h"
 
 namespace hearth::app {
@@ -32,6 +38,13 @@ class PostgresSql final : public Sql {
   likes::LikeLedger& ledger() override { return *ledger_; }
   content::ContentStore& content() override { return content_store_; }
   content::ContentPages& pages() override { return pages_; }
+  content::ContentJobs& content_jobs() override { return content_jobs_; }
+  notifications::NotificationStore& notifications() override { return notifications_; }
+  jobs::JobQueue& job_queue() override { return job_queue_; }
+  jobs::JobAdmin& job_admin() override { return job_admin_; }
+  jobs::Schedules& schedules() override { return schedules_; }
+  jobs::JobSignal& job_signal() override { return job_signal_; }
+  Result<void> hear_jobs() override;
   std::unique_ptr<content::RankCandidates> rank(content::ReadDirty read_dirty) override;
   // The ledger's transactions write posts.likes too, a repair as well.
   std::unique_ptr<content::LikeProjection> projection(outbox::Journal&, std::function<Result<outbox::Sequence>()>,
@@ -50,20 +63,29 @@ class PostgresSql final : public Sql {
   Result<dataset::ExportReport> export_to(dataset::WriteBytes write) override;
   Result<void> is_reachable() const override;
   void add_metrics(Metrics& metrics) const override;
-  void stop() override { database_->stop(); }
+  void stop() override;
 
  private:
   PostgresSql(const Config& config, const Clock& clock, std::unique_ptr<postgres::Database> database,
               std::unique_ptr<likes::PostgresLikeLedger> ledger, std::unique_ptr<likes::PostgresLikeInbox> inbox);
 
   const likes::LedgerNames names_;
+  const std::string url_;
+  const bool listens_;
   const std::unique_ptr<postgres::Database> database_;
   const std::unique_ptr<likes::PostgresLikeLedger> ledger_;
   const std::unique_ptr<likes::PostgresLikeInbox> inbox_;
   likes::PostgresLiveControl control_;
   outbox::PostgresPartitionLeases leases_;
   content::PostgresContentPages pages_;
+  jobs::JobSignal job_signal_;
+  jobs::PostgresJobQueue job_queue_;
+  jobs::PostgresJobAdmin job_admin_;
+  jobs::PostgresSchedules schedules_;
   content::PostgresContentStore content_store_;
+  content::PostgresContentJobs content_jobs_;
+  notifications::PostgresNotificationStore notifications_;
+  std::unique_ptr<postgres::Listener> job_listener_;
 };
 
 }  // namespace hearth::app

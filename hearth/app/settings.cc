@@ -10,6 +10,8 @@
 
 #include "hearth/base/cron.h"
 #include "hearth/base/json_writer.h"
+#include "hearth/jobs/job.h"
+#include "hearth/jobs/scheduler.h"
 
 namespace hearth::app {
 namespace {
@@ -147,6 +149,34 @@ bool is_origin(std::string_view text) {
   return !host.empty() && host.find_first_of("/?#@ \t,\"\\") == std::string_view::npos;
 }
 
+bool is_concurrency(std::string_view text) {
+  constexpr int kConcurrencyMax = 256;
+  auto equals = text.find('=');
+  if (equals == std::string_view::npos || !jobs::check_type(text.substr(0, equals), "")) return false;
+  int number = 0;
+  auto digits = text.substr(equals + 1);
+  auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), number);
+  return error == std::errc() && end == digits.data() + digits.size() && number >= 1 && number <= kConcurrencyMax;
+}
+
+bool is_schedule(std::string_view text) {
+  return jobs::parse_schedule(text).has_value();
+}
+
+// `field` is a captureless lambda from Config& to a std::string&.
+template <auto field>
+Text plain_text(std::string_view form, std::string_view placeholder) {
+  return {.get = [](const Config& config) -> std::string { return field(const_cast<Config&>(config)); },
+          .set = [](Config& config, const std::string& text) -> Result<void> {
+            bool is_plain = std::ranges::all_of(text, [](char c) { return c > ' ' && c <= '~'; });
+            if (!is_plain) return invalid("", "printable ASCII without spaces");
+            field(config) = text;
+            return {};
+          },
+          .form = form,
+          .placeholder = placeholder};
+}
+
 const std::vector<Setting>& table() {
   static const std::vector<Setting> settings = {
       {"listen", Text{show_listen, set_listen, "HOST:PORT, HOST an IP address or localhost", "HOST:PORT"},
@@ -273,6 +303,46 @@ const std::vector<Setting>& table() {
 
       {"idempotency.bytes_max", number<[](Config& c) -> auto& { return c.idempotency.bytes_max; }>(kMiB, 64 * kGiB, Unit::kBytes),
        "Memory for answers kept for Idempotency-Key; when full, requests with a key get 503."},
+
+      {"jobs.workers", Switch{[](Config& c) -> bool& { return c.jobs.workers; }},
+       "Whether this node works off background jobs and runs the schedules. One of the nodes must."},
+      {"jobs.lease_seconds", number<[](Config& c) -> auto& { return c.jobs.lease; }>(1, 3'600, Unit::kSeconds),
+       "After this without a heartbeat of its worker a job is taken over. Three heartbeats are made in that time."},
+      {"jobs.poll_ms", number<[](Config& c) -> auto& { return c.jobs.poll; }>(10, 60'000, Unit::kMilliseconds),
+       "How often workers look for jobs that nobody told them of."},
+      {"jobs.listen", Switch{[](Config& c) -> bool& { return c.jobs.listen; }},
+       "Whether PostgreSQL tells of new jobs (LISTEN). false behind a transaction pooler, where jobs.poll_ms finds them."},
+      {"jobs.concurrency",
+       List{[](Config& c) -> Texts& { return c.jobs.concurrency; }, is_concurrency, "job types with a number, as process_image=2"},
+       "How many jobs of a type run at once on this node; webhook stands for all jobs with a url."},
+      {"jobs.schedules",
+       List{[](Config& c) -> Texts& { return c.jobs.schedules; }, is_schedule,
+            "texts of the form NAME | CRON | TIME ZONE | JOB TYPE | PAYLOAD | once or skip"},
+       "Jobs that are enqueued by the clock. Once or skip: what becomes of runs that were missed. Commas belong into the file's array."},
+
+      {"webhooks.secret", Secret{[](Config& c) -> auto& { return c.webhooks.secret; }},
+       "Signs what is posted to webhooks: HMAC-SHA256 in X-Hearth-Signature. Without it they are not signed."},
+      {"webhooks.notifications_url", Secret{[](Config& c) -> auto& { return c.webhooks.notifications_url; }},
+       "Notifications are posted there too. Secret, because such addresses often hold a key."},
+      {"fetch.allow_private", Switch{[](Config& c) -> bool& { return c.fetch.allow_private; }},
+       "Whether images are fetched from and webhooks posted to loopback and private addresses. For tests."},
+
+      {"media.store", choice<[](Config& c) -> auto& { return c.media.store; }>({"disk", "s3"}),
+       "Where processed images are kept: media/ in the data folder, or an S3-compatible store."},
+      {"media.s3_endpoint", plain_text<[](Config& c) -> auto& { return c.media.s3_endpoint; }>("an http or https URL", "URL"),
+       "Of the store."},
+      {"media.s3_bucket", plain_text<[](Config& c) -> auto& { return c.media.s3_bucket; }>("a name", "NAME"), "The bucket."},
+      {"media.s3_region", plain_text<[](Config& c) -> auto& { return c.media.s3_region; }>("a name", "NAME"), "Its region."},
+      {"media.s3_access_key",
+       Secret{[](Config& c) -> auto& { return c.media.s3_access_key; }},
+       "Who writes there.",
+       {},
+       "AWS_ACCESS_KEY_ID"},
+      {"media.s3_secret_key", Secret{[](Config& c) -> auto& { return c.media.s3_secret_key; }}, "Their key.", {}, "AWS_SECRET_ACCESS_KEY"},
+      {"media.s3_prefix", plain_text<[](Config& c) -> auto& { return c.media.s3_prefix; }>("a text such as images/", "TEXT"),
+       "Before the name of each object."},
+      {"media.s3_public_url", plain_text<[](Config& c) -> auto& { return c.media.s3_public_url; }>("a URL", "URL"),
+       "Where browsers find the bucket's objects. Without it Hearth serves them at /media."},
 
       {"log.level", choice<[](Config& c) -> auto& { return c.log.level; }>({"debug", "info", "warning", "error", "off"}),
        "The least severe event that is logged."},

@@ -12,13 +12,19 @@
 #include "hearth/app/adoption/sql_diagnosis.h"
 #include "hearth/app/dataset/exporter.h"
 #include "hearth/base/task.h"
+#include "hearth/content/content_jobs.h"
 #include "hearth/content/content_pages.h"
 #include "hearth/content/content_store.h"
 #include "hearth/content/rank.h"
 #include "hearth/content/stores/like_projection.h"
+#include "hearth/jobs/job_admin.h"
+#include "hearth/jobs/job_queue.h"
+#include "hearth/jobs/job_signal.h"
+#include "hearth/jobs/schedules.h"
 #include "hearth/likes/like_inbox.h"
 #include "hearth/likes/like_ledger.h"
 #include "hearth/likes/live_control.h"
+#include "hearth/notifications/notification_store.h"
 #include "hearth/outbox/journal.h"
 #include "hearth/outbox/partition_leases.h"
 
@@ -34,6 +40,16 @@ class Sql {
   virtual content::ContentStore& content() = 0;
   virtual content::ContentPages& pages() = 0;
   virtual std::unique_ptr<content::RankCandidates> rank(content::ReadDirty read_dirty) = 0;
+
+  virtual content::ContentJobs& content_jobs() = 0;
+  virtual notifications::NotificationStore& notifications() = 0;
+
+  virtual jobs::JobQueue& job_queue() = 0;
+  virtual jobs::JobAdmin& job_admin() = 0;
+  virtual jobs::Schedules& schedules() = 0;
+  // Told of jobs that this process enqueues; of those of others too after hear_jobs(), where there are others.
+  virtual jobs::JobSignal& job_signal() = 0;
+  virtual Result<void> hear_jobs() = 0;
 
   // posts.likes, by which SQL orders posts, where the ledger's own transactions do not keep it.
   // With a journal: what follows it, null if there is no need. `flushed` says how far the ledger has read it; `wake` is

@@ -4,6 +4,7 @@
 
 #include "hearth/app/adoption/stores/sqlite_diagnosis.h"
 #include "hearth/app/dataset/stores/sqlite_rating_export.h"
+#include "hearth/app/handlers/built_in.h"
 #include "hearth/content/stores/content_database.h"
 #include "hearth/content/stores/sqlite_content_export.h"
 #include "hearth/content/stores/sqlite_rank.h"
@@ -26,10 +27,18 @@ SqliteSql::SqliteSql(std::filesystem::path folder, std::unique_ptr<likes::Sqlite
       control_(ledger_->database(), clock),
       inbox_(ledger_->database(), clock),
       pages_(*content_),
-      content_store_(*content_, clock,
-                     [this] {
-                       if (on_posts_) on_posts_();
-                     }),
+      job_queue_(*content_, clock, job_signal_),
+      job_admin_(*content_, clock, job_signal_),
+      schedules_(*content_, job_queue_, job_signal_),
+      content_store_(
+          *content_, clock,
+          [this] {
+            if (on_posts_) on_posts_();
+            job_signal_.notify();
+          },
+          image_jobs(job_queue_)),
+      content_jobs_(*content_),
+      notifications_(*content_),
       projector_(*content_, ledger_counts()),
       new_posts_task_({.name = "projection"}, [this]() -> Result<bool> {
         if (auto projected = projector_.project({}); !projected) return std::unexpected(projected.error());
@@ -85,6 +94,7 @@ Result<dataset::ExportReport> SqliteSql::export_to(dataset::WriteBytes write) {
 
 void SqliteSql::stop() {
   new_posts_task_.stop();
+  job_signal_.close();
   ledger_->stop();
   content_->stop();
 }

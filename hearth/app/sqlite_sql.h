@@ -13,12 +13,17 @@
 #include "hearth/base/background_task.h"
 #include "hearth/base/clock.h"
 #include "hearth/content/stores/like_projector.h"
+#include "hearth/content/stores/sqlite_content_jobs.h"
 #include "hearth/content/stores/sqlite_content_pages.h"
 #include "hearth/content/stores/sqlite_content_store.h"
 #include "hearth/drivers/sqlite/database.h"
+#include "hearth/jobs/stores/sqlite_job_admin.h"
+#include "hearth/jobs/stores/sqlite_job_queue.h"
+#include "hearth/jobs/stores/sqlite_schedules.h"
 #include "hearth/likes/ledgers/sqlite_like_inbox.h"
 #include "hearth/likes/ledgers/sqlite_like_ledger.h"
 #include "hearth/likes/ledgers/sqlite_live_control.h"
+#include "hearth/notifications/stores/sqlite_notification_store.h"
 #include "hearth/outbox/sole_partition_leases.h"
 
 namespace hearth::app {
@@ -31,6 +36,13 @@ class SqliteSql final : public Sql {
   likes::LikeLedger& ledger() override { return *ledger_; }
   content::ContentStore& content() override { return content_store_; }
   content::ContentPages& pages() override { return pages_; }
+  content::ContentJobs& content_jobs() override { return content_jobs_; }
+  notifications::NotificationStore& notifications() override { return notifications_; }
+  jobs::JobQueue& job_queue() override { return job_queue_; }
+  jobs::JobAdmin& job_admin() override { return job_admin_; }
+  jobs::Schedules& schedules() override { return schedules_; }
+  jobs::JobSignal& job_signal() override { return job_signal_; }
+  Result<void> hear_jobs() override { return {}; }
   std::unique_ptr<content::RankCandidates> rank(content::ReadDirty read_dirty) override;
   std::unique_ptr<content::LikeProjection> projection(outbox::Journal& journal, std::function<Result<outbox::Sequence>()> flushed,
                                                       std::function<void()> wake) override;
@@ -62,7 +74,13 @@ class SqliteSql final : public Sql {
   likes::SqliteLikeInbox inbox_;
   std::function<void()> on_posts_;  // set before requests are served
   content::SqliteContentPages pages_;
+  jobs::JobSignal job_signal_;
+  jobs::SqliteJobQueue job_queue_;
+  jobs::SqliteJobAdmin job_admin_;
+  jobs::SqliteSchedules schedules_;
   content::SqliteContentStore content_store_;
+  content::SqliteContentJobs content_jobs_;
+  notifications::SqliteNotificationStore notifications_;
   content::LikeProjector projector_;
   BackgroundTask new_posts_task_;
 };

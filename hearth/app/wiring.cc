@@ -2,6 +2,7 @@
 
 #include <utility>
 
+#include "hearth/api/media_routes.h"
 #include "hearth/app/adoption/diagnosis_routes.h"
 #include "hearth/app/dataset/demo.h"
 #include "hearth/app/memory_live.h"
@@ -64,6 +65,10 @@ Result<std::unique_ptr<Hearth>> Hearth::open(const Config& config, const Clock& 
   if (!live) return std::unexpected(live.error());
 
   std::unique_ptr<Hearth> hearth(new Hearth(config, clock, *std::move(folder), *std::move(sql), *std::move(live)));
+  auto background_jobs =
+      BackgroundJobs::open(config, clock, *hearth->sql, [h = hearth.get()](PostId post) { return h->sync_likes(std::move(post)); });
+  if (!background_jobs) return std::unexpected(background_jobs.error());
+  hearth->background_jobs = *std::move(background_jobs);
   if (auto started = hearth->live->start(); !started) return std::unexpected(started.error());
   return hearth;
 }
@@ -93,8 +98,15 @@ Hearth::~Hearth() {
 void Hearth::stop() {
   if (std::exchange(is_stopped_, true)) return;
   scheduled_reconcile.stop();
+  if (background_jobs) background_jobs->stop();
   live->stop();
   sql->stop();
+}
+
+Task<Result<void>> Hearth::sync_likes(PostId post) {
+  auto report = co_await reconciler.reconcile(std::move(post));
+  if (!report) co_return std::unexpected(report.error());
+  co_return Result<void>{};
 }
 
 Result<void> Hearth::is_ready() const {
@@ -167,10 +179,22 @@ Service::Service(const Config& config, Hearth& hearth, std::unique_ptr<auth::Aut
                   },
                   .is_whole = [this] { return hearth_.is_whole(); },
                   .metrics = [this] { return render_metrics(hearth_, server_->stats()); }},
+      jobs_{.queue = hearth.sql->job_queue(),
+            .admin = hearth.sql->job_admin(),
+            .scheduler = hearth.background_jobs->scheduler(),
+            .schedules = hearth.sql->schedules(),
+            .signal = hearth.sql->job_signal(),
+            .handlers = hearth.background_jobs->handlers(),
+            .process = [this](std::size_t limit,
+                              std::chrono::milliseconds budget) { return hearth_.background_jobs->runner().process(limit, budget); },
+            .check_url = [](std::string_view url, std::string_view field) { return web::check_url(url, field); },
+            .clock = hearth.clock},
       dataset_{.target = {hearth.sql->content(), hearth.sql->pages(), &hearth.live->store()},
                .flush = [this] { return hearth_.live->flush(); }} {
   api::add_likes_routes(routes_, likes_);
   api::add_content_routes(routes_, content_);
+  api::add_jobs_routes(routes_, jobs_);
+  api::add_media_routes(routes_, hearth.background_jobs->images());
   api::add_operations_routes(router_, routes_, operations_);
   dataset::add_dataset_routes(routes_, dataset_);
   adoption::add_diagnosis_routes(routes_, hearth.diagnoser);
@@ -178,6 +202,7 @@ Service::Service(const Config& config, Hearth& hearth, std::unique_ptr<auth::Aut
 
 void Service::stop(std::chrono::milliseconds grace) {
   is_draining_ = true;
+  hearth_.background_jobs->stop();  // which ends the claims that wait for jobs
   server_->stop(grace);
 }
 

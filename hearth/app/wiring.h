@@ -9,10 +9,12 @@
 #include <string>
 
 #include "hearth/api/content_routes.h"
+#include "hearth/api/jobs_routes.h"
 #include "hearth/api/likes_routes.h"
 #include "hearth/api/operations_routes.h"
 #include "hearth/api/routes.h"
 #include "hearth/app/adoption/diagnoser.h"
+#include "hearth/app/background_jobs.h"
 #include "hearth/app/config.h"
 #include "hearth/app/data_folder.h"
 #include "hearth/app/dataset/dataset_routes.h"
@@ -61,9 +63,11 @@ class Hearth {
   const std::unique_ptr<adoption::SqlDiagnosis> sql_diagnosis;
   adoption::Diagnoser diagnoser;
   ScheduledReconcile scheduled_reconcile;
+  std::unique_ptr<BackgroundJobs> background_jobs;  // never null
 
  private:
   Hearth(const Config& config, const Clock& clock, DataFolder folder, std::unique_ptr<Sql> sql, std::unique_ptr<Live> live);
+  Task<Result<void>> sync_likes(PostId post);
 
   bool is_stopped_ = false;
 };
@@ -89,6 +93,7 @@ class Service {
   api::LikesApi likes_;
   api::ContentApi content_;
   api::OperationsApi operations_;
+  api::JobsApi jobs_;
   dataset::DatasetApi dataset_;
   std::unique_ptr<http::Server> server_;
   std::atomic<bool> is_draining_{false};

@@ -65,6 +65,7 @@ int serve(const Arguments& arguments) {
   if (!config->auth.is_configured()) log::warning("app", "no key is configured: every caller on this machine may do everything");
   (*service)->start();
   (*hearth)->scheduled_reconcile.start();
+  if (auto started = (*hearth)->background_jobs->start(); !started) return report(started.error());
   std::string address = "http://" + ListenAddress{config->listen.host, (*service)->port()}.text();
   (*hearth)->folder.announce(address);
   std::printf("listening on %s\n", address.c_str());
