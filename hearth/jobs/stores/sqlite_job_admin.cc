@@ -42,9 +42,9 @@ constexpr char kTakeKeyAgain[] =
     "INSERT INTO job_keys (key, job_id) VALUES (?1, ?2) ON CONFLICT (key) DO UPDATE SET ended_at = NULL WHERE job_id = excluded.job_id";
 
 #define HEARTH_PENDING "FROM background_jobs INDEXED BY background_jobs_pending WHERE status = 'pending'"
-constexpr char kCountPending[] = "SELECT job_type, count(*), count(failed_at) " HEARTH_PENDING " GROUP BY has_url, job_type";
+constexpr char kCountPending[] =
+    "SELECT job_type, count(*), count(failed_at), min(scheduled_for) " HEARTH_PENDING " GROUP BY has_url, job_type";
 constexpr char kCountAllPending[] = "SELECT count(*) " HEARTH_PENDING;
-constexpr char kOldestPending[] = "SELECT min(scheduled_for) " HEARTH_PENDING;
 constexpr char kCountProcessing[] =
     "SELECT job_type, count(*) FROM background_jobs INDEXED BY background_jobs_leases WHERE status = 'processing' GROUP BY job_type";
 constexpr char kCountDead[] =
@@ -176,24 +176,17 @@ std::uint64_t count_stuck(sqlite::Connection& connection, UtcMicros now) {
   return static_cast<std::uint64_t>(integer_of(connection, kCountStuck, micros(now - kStuckAfter)));
 }
 
-std::optional<std::chrono::milliseconds> oldest_pending_age(sqlite::Connection& connection, UtcMicros now) {
-  auto& row = connection.statement(kOldestPending).query();
-  HEARTH_ASSERT(row.next());
-  auto due = optional_time(row, 0);
-  row.reset();
-  if (!due) return std::nullopt;
-  return std::chrono::duration_cast<std::chrono::milliseconds>(std::max(now, *due) - *due);
-}
-
 QueueStats read_stats(sqlite::Connection& connection, UtcMicros now) {
   std::map<std::string, TypeStats, std::less<>> types;
   auto count = [&](const char* sql, std::uint64_t TypeStats::* of) {
     auto& row = connection.statement(sql).query();
     while (row.next()) types[row.string(0)].*of += static_cast<std::uint64_t>(row.integer(1));
   };
+  std::optional<UtcMicros> oldest;
   auto& pending = connection.statement(kCountPending).query();
   while (pending.next()) {
     TypeStats& type = types[pending.string(0)];
+    oldest = std::min(oldest.value_or(UtcMicros::max()), time_of(pending.integer(3)));
     type.pending += static_cast<std::uint64_t>(pending.integer(1));
     type.failed += static_cast<std::uint64_t>(pending.integer(2));
   }
@@ -201,8 +194,8 @@ QueueStats read_stats(sqlite::Connection& connection, UtcMicros now) {
   count(kCountDead, &TypeStats::dead);
   QueueStats stats{.stuck = count_stuck(connection, now),
                    .stale_refused = static_cast<std::uint64_t>(integer_of(connection, kStaleRefused)),
-                   .oldest_pending_age = oldest_pending_age(connection, now),
                    .by_type = {}};
+  if (oldest) stats.oldest_pending_age = std::chrono::duration_cast<std::chrono::milliseconds>(std::max(now, *oldest) - *oldest);
   for (auto& [name, type] : types) {
     type.type = name;
     stats.pending += type.pending;
