@@ -27,9 +27,9 @@
 #include <type_traits>
 #include <utility>
 
-#include "hearth/base/work.h"
 #include "hearth/base/result.h"
 #include "hearth/base/task.h"
+#include "hearth/base/work.h"
 #include "hearth/drivers/postgres/connection.h"
 
 namespace hearth::postgres {
@@ -59,6 +59,9 @@ class Database {
   std::invoke_result_t<Work&, Connection&> read_blocking(Work work);
   template <typename Work>
   std::invoke_result_t<Work&, Connection&> write_blocking(Work work);
+
+  // For work that many wait for. Its deliver() is called on a thread of the pool, or before this returns, if it is refused.
+  void write_item(std::unique_ptr<WorkItem<Connection>> item) { submit(Connection::Access::kWrite, std::move(item)); }
 
   // kUnavailable: the server cannot be reached now.
   Result<void> ping_blocking();
