@@ -318,6 +318,17 @@ class PostgresLikeInboxTest : public testing::Test {
     }
     return names;
   }
+  // Posts that a waiting job will bring together with live state.
+  Names queued_posts() {
+    Names posts;
+    auto connection = postgres::Connection::connect({.url = sql_->url()});
+    auto rows = connection.query(
+        "SELECT payload ->> 'postId' FROM background_jobs WHERE job_type = 'sync_like_count' AND scheduled_for <= now() + interval '2 "
+        "seconds' "
+        "ORDER BY payload ->> 'postId' COLLATE \"C\"");
+    while (rows.next()) posts.push_back(rows.string(0));
+    return posts;
+  }
   LikeView view(const std::string& post_id, const std::string& session_id) {
     return must(run(sql_->inbox().read({post(post_id)}, session(session_id)))).front();
   }
@@ -356,6 +367,7 @@ TEST_F(PostgresLikeInboxTest, RowsOfOtherProgramsBecomeOperationsWhateverTheMode
   sql_->execute("UPDATE post_ratings SET session_id = 'eve'");
   sql_->execute("UPDATE post_ratings SET created_at = now()");
   EXPECT_EQ(waiting(), (Names{"p ada +", "p bob +", "p ada -", "p bob -", "p eve +"}));
+  EXPECT_EQ(queued_posts(), Names{"p"}) << "one job for all of them";
   std::vector<std::uint64_t> ids;
   for (const auto& operation : must(sql_->inbox().operations(100))) ids.push_back(operation.id);
   must(sql_->inbox().remove(ids));
@@ -368,6 +380,7 @@ TEST_F(PostgresLikeInboxTest, WhatHearthWritesItselfIsNone) {
   flush("p", {"ada"}, 60);
   must(run(sql_->ledger().repair({"p", 1, 60}, {"eve"}, 70)));
   EXPECT_TRUE(waiting().empty());
+  EXPECT_TRUE(queued_posts().empty());
 }
 
 TEST_F(PostgresLikeInboxTest, InFallbackTheyCountAtOnceAndDoNotKeepItFromEnding) {
@@ -393,6 +406,7 @@ TEST_F(PostgresLikeInboxTest, AProgramWithoutRightsOnHearthsTablesIsSeenToo) {
       "DROP ROLE IF EXISTS other_program; CREATE ROLE other_program; GRANT INSERT ON post_ratings TO other_program;"
       "SET ROLE other_program; SET search_path = pg_catalog; INSERT INTO public.post_ratings VALUES ('p', 'ada')");
   EXPECT_EQ(waiting(), (Names{"p ada +"}));
+  EXPECT_EQ(queued_posts(), Names{"p"});
   sql_->execute("DROP OWNED BY other_program; DROP ROLE other_program");
 }
 
@@ -411,6 +425,51 @@ TEST_F(PostgresLikeInboxTest, AdoptedTablesAreFollowedByTheirNamesAndTypes) {
   sql_->restart();
   sql_->execute("DELETE FROM app.\"Ratings\"");
   EXPECT_EQ(waiting().size(), 2u) << "the trigger is there once";
+  EXPECT_EQ(queued_posts(), Names{"7"});
+}
+
+TEST_F(PostgresLikeInboxTest, AProgramMayHaveAPostCountedBySql) {
+  LedgerNames names;
+  names.ratings_table = "app.ratings";
+  names.ratings_post_column = "of";
+  names.posts_table = "app.posts_new";
+  names.posts_id_column = "number";
+  names.posts_likes_column = "like count";
+  sql_ = std::make_unique<PostgresLedgerUnderTest>(
+      "CREATE SCHEMA app; CREATE TABLE app.posts_new (number integer PRIMARY KEY, \"like count\" integer);"
+      "INSERT INTO app.posts_new VALUES (7, 90), (8, 90);"
+      "CREATE TABLE app.ratings (of varchar(20), session_id text, created_at timestamptz DEFAULT now(), UNIQUE (of, session_id));"
+      "INSERT INTO app.ratings VALUES ('7', 'ada'), ('7', 'bob'), ('x', 'ada'), ('08', 'ada')",
+      names);
+  auto likes_of = [&](const std::string& post) {
+    return sql_->number("SELECT coalesce(\"like count\", -1) FROM app.posts_new WHERE number = " + post);
+  };
+  auto synced = [&](const std::string& post) { return sql_->number("SELECT sync_post_like_count('" + post + "')"); };
+  EXPECT_EQ(synced("7"), 2);
+  EXPECT_EQ(likes_of("7"), 2);
+  EXPECT_EQ(synced("08"), 1) << "a rating of no post";
+  EXPECT_EQ(likes_of("8"), 90) << "8 is another id than 08";
+  EXPECT_EQ(synced("8"), 0);
+  EXPECT_EQ(likes_of("8"), 0);
+  EXPECT_EQ(synced("x"), 1);
+  EXPECT_EQ(synced("unknown"), 0);
+  EXPECT_EQ(synced("99999999999999999999999"), 0);
+  EXPECT_EQ(queued_posts(), (Names{"08", "7", "8", "99999999999999999999999", "unknown", "x"}));
+}
+
+TEST_F(PostgresLikeInboxTest, ThePostIsLockedWhileItIsCounted) {
+  flush("p", {"ada"}, 50);
+  auto counting = postgres::Connection::connect({.url = sql_->url()});
+  counting.execute("BEGIN; SELECT sync_post_like_count('p')");
+  std::atomic<bool> has_flushed = false;
+  std::jthread flushing([&] {
+    flush("p", {"ada", "bob"}, 60);
+    has_flushed = true;
+  });
+  while (sql_->number("SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'") == 0)
+    std::this_thread::yield();
+  EXPECT_FALSE(has_flushed);
+  counting.execute("COMMIT");
 }
 
 }  // namespace

@@ -64,10 +64,27 @@ constexpr std::string_view kMarkDrained = "UPDATE like_inbox SET is_drained = tr
 constexpr std::string_view kDropCaughtUp =
     "DELETE FROM like_inbox AS o USING post_counts AS c WHERE o.is_drained AND c.post_id = o.post_id AND c.version >= o.version";
 
-constexpr std::string_view kTrigger = "hearth_note_rating";
+// Both leave Hearth's own writers alone, who set hearth.flush.
+struct FollowingTrigger {
+  std::string_view name;
+  std::string_view function;
+};
+constexpr FollowingTrigger kTriggers[] = {{"hearth_note_rating", "note_rating"},             // into the inbox
+                                          {"hearth_queue_like_sync", "queue_rated_posts"}};  // a job for each post
 constexpr std::string_view kHasTrigger =
     "SELECT EXISTS (SELECT FROM pg_trigger WHERE tgrelid = to_regclass($1) AND tgname = $2 AND NOT tgisinternal)";
-constexpr std::string_view kQuotedFunction = "SELECT quote_ident(current_schema()) || '.note_rating', quote_literal($1), quote_literal($2)";
+constexpr std::string_view kQuotedFunction = "SELECT quote_ident(current_schema()) || '.' || $1, quote_literal($2), quote_literal($3)";
+
+// The tables as sync_post_like_count() needs to know them.
+constexpr std::string_view kNameTables =
+    "INSERT INTO ledger_tables AS kept (ratings, ratings_post, posts, posts_id, posts_likes) "
+    "SELECT (SELECT format('%I.%I', nspname, relname) FROM pg_class JOIN pg_namespace AS n ON n.oid = relnamespace "
+    "WHERE pg_class.oid = to_regclass($1)), $2, (SELECT format('%I.%I', nspname, relname) FROM pg_class "
+    "JOIN pg_namespace AS n ON n.oid = relnamespace WHERE pg_class.oid = to_regclass($3)), $4, $5 "
+    "ON CONFLICT (only_row) DO UPDATE SET ratings = excluded.ratings, ratings_post = excluded.ratings_post, posts = excluded.posts, "
+    "posts_id = excluded.posts_id, posts_likes = excluded.posts_likes "
+    "WHERE (kept.ratings, kept.ratings_post, kept.posts, kept.posts_id, kept.posts_likes) IS DISTINCT FROM "
+    "(excluded.ratings, excluded.ratings_post, excluded.posts, excluded.posts_id, excluded.posts_likes)";
 
 constexpr auto kKeptSeconds = std::chrono::duration_cast<std::chrono::seconds>(kIdempotencyKept).count();
 
@@ -148,15 +165,23 @@ void append(Connection& connection, const std::vector<InboxChanges::Operation>& 
   connection.run(kAppend, posts, sessions, liked, times, likes, versions);
 }
 
-// Makes the trigger if it is not there.
+// Makes the triggers that are not there.
 void follow_ratings(Connection& connection, const RatingsTable& table, const LedgerNames& names) {
-  if (connection.query(kHasTrigger, table.name, kTrigger).first().boolean(0)) return;
-  auto quoted = connection.query(kQuotedFunction, names.ratings_post_column, names.ratings_session_column);
-  quoted.first();
-  connection.execute(
-      fmt::format("CREATE TRIGGER {} AFTER INSERT OR DELETE OR UPDATE OF {}, {} ON {} FOR EACH ROW "
-                  "WHEN (current_setting('hearth.flush', true) IS DISTINCT FROM 'on') EXECUTE FUNCTION {}({}, {})",
-                  kTrigger, table.post.name, table.session.name, table.name, quoted.text(0), quoted.text(1), quoted.text(2)));
+  for (const auto& [trigger, function] : kTriggers) {
+    if (connection.query(kHasTrigger, table.name, trigger).first().boolean(0)) continue;
+    auto quoted = connection.query(kQuotedFunction, function, names.ratings_post_column, names.ratings_session_column);
+    quoted.first();
+    connection.execute(
+        fmt::format("CREATE TRIGGER {} AFTER INSERT OR DELETE OR UPDATE OF {}, {} ON {} FOR EACH ROW "
+                    "WHEN (current_setting('hearth.flush', true) IS DISTINCT FROM 'on') EXECUTE FUNCTION {}({}, {})",
+                    trigger, table.post.name, table.session.name, table.name, quoted.text(0), quoted.text(1), quoted.text(2)));
+  }
+}
+
+void name_tables(Connection& connection, const AdoptedTables& tables, const LedgerNames& names) {
+  std::optional<std::string_view> posts;
+  if (tables.posts) posts = tables.posts->name;
+  connection.run(kNameTables, tables.ratings.name, names.ratings_post_column, posts, names.posts_id_column, names.posts_likes_column);
 }
 
 }  // namespace
@@ -282,11 +307,12 @@ Result<std::unique_ptr<PostgresLikeInbox>> PostgresLikeInbox::open(postgres::Dat
   auto tables = database.write_blocking([&](Connection& connection) -> Result<AdoptedTables> {
     auto found = find_adopted_tables(connection, names);
     if (!found) return found;
+    name_tables(connection, *found, names);
     try {
       connection.savepoint([&] { follow_ratings(connection, found->ratings, names); });
     } catch (const Failure& failure) {
       if (!failure.is_of_class("42")) throw;
-      log::warning("inbox", "no trigger can be put on the ratings: what other programs write there is seen by the reconciler only",
+      log::warning("inbox", "no triggers can be put on the ratings: what other programs write there is seen by the reconciler only",
                    {{"table", names.ratings_table}, {"reason", failure.what()}});
     }
     return found;

@@ -282,7 +282,7 @@ TEST_F(PostgresLikeLedgerTest, WhatAnAdoptedTableLacksIsSaidWithTheSetting) {
   };
   for (const auto& [sql, message] : cases) {
     PostgresLedgerUnderTest broken;
-    broken.execute("DROP TRIGGER hearth_note_rating ON post_ratings; " + sql);
+    broken.execute("DROP TRIGGER hearth_note_rating ON post_ratings; DROP TRIGGER hearth_queue_like_sync ON post_ratings; " + sql);
     auto database = must(Database::open({.url = broken.url()}));
     auto refused = PostgresLikeLedger::open(*database);
     ASSERT_FALSE(refused) << sql;
