@@ -17,17 +17,7 @@ namespace {
 constexpr int kHeartbeatsPerLease = 3;
 
 Result<std::unique_ptr<media::MediaStore>> open_media(const Config& config, web::WebClient& web, const Clock& clock) {
-  const auto& media = config.media;
-  if (media.store == MediaPlace::kS3) {
-    return std::make_unique<media::S3MediaStore>(media::S3Options{.endpoint = media.s3_endpoint,
-                                                                  .bucket = media.s3_bucket,
-                                                                  .region = media.s3_region,
-                                                                  .access_key = media.s3_access_key.value_or(""),
-                                                                  .secret_key = media.s3_secret_key.value_or(""),
-                                                                  .prefix = media.s3_prefix,
-                                                                  .public_url = media.s3_public_url},
-                                                 web, clock);
-  }
+  if (config.media.store == MediaPlace::kS3) return std::make_unique<media::S3MediaStore>(config.media.s3(), web, clock);
   auto disk = media::DiskMediaStore::open(config.data / "media");
   if (!disk) return std::unexpected(disk.error());
   return std::unique_ptr<media::MediaStore>(*std::move(disk));

@@ -262,11 +262,8 @@ void check_urls(const Config& config, Problems& problems) {
 
 void check_media(const Config::Media& media, Problems& problems) {
   if (media.store == MediaPlace::kDisk) return;
-  if (auto url = web::check_url(media.s3_endpoint, "media.s3_endpoint"); !url)
-    problems.push_back("media.s3_endpoint: " + url.error().message);
-  if (media.s3_bucket.empty()) problems.emplace_back("media.s3_bucket: is needed with media.store = s3");
-  if (!media.s3_access_key || !media.s3_secret_key)
-    problems.emplace_back("media.s3_access_key, media.s3_secret_key: are needed with media.store = s3");
+  if (auto checked = media::check(media.s3()); !checked)
+    problems.push_back("media." + checked.error().field + ": with media.store = s3 " + checked.error().message);
 }
 
 void check_rules(const Config& config, Problems& problems) {
@@ -308,6 +305,16 @@ bool ListenAddress::is_loopback() const {
 
 std::string ListenAddress::text() const {
   return (host.contains(':') ? "[" + host + "]" : host) + ":" + std::to_string(port);
+}
+
+media::S3Options Config::Media::s3() const {
+  return {.endpoint = s3_endpoint,
+          .bucket = s3_bucket,
+          .region = s3_region,
+          .access_key = s3_access_key.value_or(""),
+          .secret_key = s3_secret_key.value_or(""),
+          .prefix = s3_prefix,
+          .public_url = s3_public_url};
 }
 
 bool Config::Auth::is_configured() const {

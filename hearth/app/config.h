@@ -19,6 +19,7 @@
 #include "hearth/base/log.h"
 #include "hearth/base/result.h"
 #include "hearth/likes/ledger_names.h"
+#include "hearth/media/stores/s3_media_store.h"
 #include "hearth/outbox/journal.h"
 
 namespace CLI {
@@ -131,6 +132,7 @@ struct Config {
     std::optional<std::string> s3_secret_key;
     std::string s3_prefix;
     std::string s3_public_url;
+    media::S3Options s3() const;  // REQUIRES: store is kS3, and the configuration was loaded
   } media;
   struct Log {
     log::Level level = log::Level::kInfo;

@@ -151,8 +151,7 @@ TEST_F(ConfigTest, JobsAndImagesAreCheckedBeforeAnythingIsOpened) {
     EXPECT_TRUE(refused(flag).starts_with("jobs.")) << flag;
   }
   EXPECT_TRUE(refused("--webhooks.notifications_url=ftp://a.example").starts_with("webhooks.notifications_url"));
-  auto s3 = refused("--media.store=s3");
-  for (const char* field : {"media.s3_endpoint", "media.s3_bucket", "media.s3_access_key"}) EXPECT_TRUE(s3.contains(field)) << s3;
+  EXPECT_TRUE(refused("--media.store=s3").starts_with("media.s3_endpoint"));
 }
 
 TEST_F(ConfigTest, ASwitchNeedsNoValueAsAFlag) {
