@@ -92,6 +92,22 @@ TEST_P(JobQueueConformance, ManyJobsAreAnsweredInOrder) {
   EXPECT_TRUE(add_all({}).empty());
 }
 
+TEST_P(JobQueueConformance, EachOfManyAnswersNamesItsOwnJob) {
+  std::vector<JobDraft> drafts;
+  for (std::size_t i = 0; i < 100; ++i)
+    drafts.push_back({.type = "t" + std::to_string(i % 3), .payload = R"({"n":)" + std::to_string(i) + "}"});
+  for (std::size_t i : {20u, 63u, 64u}) drafts[i].idempotency_key = "key " + std::to_string(i);
+  drafts[40].debounce = {.key = "d", .within = minutes(1)};
+  drafts[45].url = "https://example.com/";
+  auto made = add_all(drafts);
+  for (std::size_t i = 0; i < made.size(); ++i) {
+    Job kept = find(made[i].job.id);
+    EXPECT_EQ(std::tuple(kept.type, without_spaces(kept.payload), kept.idempotency_key, kept.url),
+              std::tuple(drafts[i].type, drafts[i].payload, drafts[i].idempotency_key, drafts[i].url));
+    EXPECT_EQ(made[i].job, kept);
+  }
+}
+
 TEST_P(JobQueueConformance, OneJobThatCannotBeKeptKeepsTheOthersOut) {
   jobs->refuse("refused");
   EXPECT_FALSE(run(queue().enqueue({{.type = "a", .idempotency_key = "k"}, {.type = "refused"}, {.type = "b"}})));

@@ -9,23 +9,11 @@
 #include "hearth/base/assert.h"
 #include "hearth/jobs/stores/rules.h"
 #include "hearth/jobs/stores/sqlite_job_claim.h"
+#include "hearth/jobs/stores/sqlite_job_enqueue.h"
 #include "hearth/jobs/stores/sqlite_job_rows.h"
 
 namespace hearth::jobs {
 namespace {
-
-constexpr char kFindKey[] = "SELECT job_id FROM job_keys WHERE key = ?1 AND (ended_at IS NULL OR ended_at > ?2)";
-constexpr char kTakeKey[] =
-    "INSERT INTO job_keys (key, job_id) VALUES (?1, ?2) ON CONFLICT (key) DO UPDATE SET job_id = excluded.job_id, ended_at = NULL";
-// An older job, which is dead, may still have had it.
-constexpr char kTakeKeyAway[] =
-    "UPDATE background_jobs SET idempotency_key = NULL, updated_at = max(?2, updated_at + 1) WHERE idempotency_key = ?1";
-constexpr char kFindMaxAttempts[] = "SELECT max_attempts FROM job_types WHERE job_type = ?1";
-constexpr char kInsert[] =
-    "INSERT INTO background_jobs (job_type, payload, url, priority, max_attempts, scheduled_for, created_at, updated_at, idempotency_key, "
-    "debounce_key) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?7, ?8, ?9)";
-constexpr char kFindDebounced[] = "SELECT id FROM background_jobs WHERE debounce_key = ?1";
-constexpr char kReplacePayload[] = "UPDATE background_jobs SET payload = ?2, updated_at = max(?3, updated_at + 1) WHERE id = ?1";
 
 constexpr char kSnooze[] =
     "UPDATE background_jobs SET status = 'pending', attempts = attempts - 1, scheduled_for = ?3, worker_id = NULL, "
@@ -44,68 +32,6 @@ constexpr char kRenew[] =
     "WHERE id = ?1";
 constexpr char kFindExpired[] =
     "SELECT id FROM background_jobs WHERE status = 'processing' AND lease_expires_at <= ?1 ORDER BY lease_expires_at LIMIT ?2";
-
-// --- enqueue ---
-
-std::optional<JobId> job_of_key(sqlite::Connection& connection, const std::string& key, UtcMicros now) {
-  auto& row = connection.statement(kFindKey).query(key, micros(now - kIdempotencyKeyKept));
-  if (!row.next()) return std::nullopt;
-  auto id = JobId(row.integer(0));
-  row.reset();
-  return id;
-}
-
-int max_attempts_of(sqlite::Connection& connection, const JobDraft& draft) {
-  if (draft.max_attempts) return *draft.max_attempts;
-  auto& row = connection.statement(kFindMaxAttempts).query(draft.type);
-  if (!row.next()) return kAttemptsDefault;
-  auto attempts = optional_integer(row, 0).value_or(kAttemptsDefault);
-  row.reset();
-  return static_cast<int>(attempts);
-}
-
-Job insert(sqlite::Connection& connection, const JobDraft& draft, UtcMicros now) {
-  Job job{.type = draft.type,
-          .payload = draft.payload,
-          .url = draft.url,
-          .priority = draft.priority.value_or(default_priority(draft.type)),
-          .max_attempts = max_attempts_of(connection, draft),
-          .scheduled_for = draft.debounce ? now + draft.debounce->within : draft.scheduled_for.value_or(now),
-          .created_at = now,
-          .updated_at = now,
-          .idempotency_key = draft.idempotency_key};
-  if (job.idempotency_key) connection.statement(kTakeKeyAway).run(*job.idempotency_key, micros(now));
-  std::optional<std::string_view> debounce_key;
-  if (draft.debounce) debounce_key = draft.debounce->key;
-  connection.statement(kInsert).run(job.type, job.payload, job.url, job.priority, job.max_attempts, micros(job.scheduled_for), micros(now),
-                                    job.idempotency_key, debounce_key);
-  job.id = JobId(sqlite3_last_insert_rowid(connection.handle()));
-  if (job.idempotency_key) connection.statement(kTakeKey).run(*job.idempotency_key, std::to_underlying(job.id));
-  return job;
-}
-
-// The job that waits with this key, if there is one: with the new payload.
-std::optional<Job> replace_payload(sqlite::Connection& connection, const JobDraft& draft, UtcMicros now) {
-  auto& row = connection.statement(kFindDebounced).query(draft.debounce->key);
-  if (!row.next()) return std::nullopt;
-  std::int64_t id = row.integer(0);
-  row.reset();
-  connection.statement(kReplacePayload).run(id, draft.payload, micros(now));
-  return find_present_job(connection, JobId(id));
-}
-
-EnqueuedJob enqueue_one(sqlite::Connection& connection, const JobDraft& draft, UtcMicros now) {
-  if (draft.idempotency_key) {
-    if (auto taken_by = job_of_key(connection, *draft.idempotency_key, now)) {
-      // What a key names is not pruned; a job that somebody deleted by hand leaves its key free.
-      if (auto job = find_job(connection, *taken_by)) return {std::move(*job), true};
-    }
-  }
-  if (draft.debounce) {
-    if (auto job = replace_payload(connection, draft, now)) return {std::move(*job), false};
-  }
-  return {insert(connection, draft, now), false};
-}
 
 // --- ends ---
 
@@ -236,18 +162,17 @@ Task<Result<std::vector<EnqueuedJob>>> SqliteJobQueue::enqueue(std::vector<JobDr
   HEARTH_ASSERT(drafts.size() <= kJobsPerEnqueueMax);
   auto made = co_await database_.write(
       [drafts = std::move(drafts), &clock = clock_](sqlite::Connection& connection) -> Result<std::vector<EnqueuedJob>> {
-        std::vector<EnqueuedJob> jobs;
-        jobs.reserve(drafts.size());
-        UtcMicros now = clock.now();
-        for (const JobDraft& draft : drafts) jobs.push_back(enqueue_one(connection, draft, now));
-        return jobs;
+        std::vector<const JobDraft*> in_order;
+        for (const JobDraft& draft : drafts) in_order.push_back(&draft);
+        return insert_jobs(connection, in_order, clock.now());
       });
   if (made && !made->empty()) signal_.notify();
   co_return made;
 }
 
 Result<void> SqliteJobQueue::enqueue_in(SqlTransaction transaction, const JobDraft& draft) {
-  enqueue_one(*std::get<sqlite::Connection*>(transaction), draft, clock_.now());
+  const JobDraft* one = &draft;
+  insert_jobs(*std::get<sqlite::Connection*>(transaction), {&one, 1}, clock_.now());
   return {};
 }
 
