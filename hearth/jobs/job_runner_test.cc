@@ -11,7 +11,6 @@
 #include <memory>
 #include <mutex>
 #include <set>
-#include <span>
 #include <stop_token>
 #include <thread>
 #include <utility>
@@ -20,23 +19,11 @@
 
 #include "hearth/base/guarded.h"
 #include "hearth/base/run_to_end.h"
-#include "hearth/drivers/sqlite/database.h"
-#include "hearth/drivers/sqlite/temporary_folder.h"
-#include "hearth/jobs/job_admin.h"
-#include "hearth/jobs/stores/sqlite_job_admin.h"
-#include "hearth/jobs/stores/sqlite_job_queue.h"
-
-namespace hearth::sqlite {
-extern const std::span<const std::string_view> kContentMigrations;  // written by the build
-}
+#include "hearth/jobs/stores/postgres_jobs_under_test.h"
+#include "hearth/jobs/stores/sqlite_jobs_under_test.h"
 
 namespace hearth::jobs {
 namespace {
-
-using std::chrono::hours;
-using std::chrono::milliseconds;
-using std::chrono::minutes;
-using std::chrono::seconds;
 
 constexpr milliseconds kNever = hours(1);
 
@@ -135,14 +122,8 @@ class Gate {
   bool is_open_ = false;
 };
 
-class JobRunnerTest : public testing::Test {
+class JobRunnerTest : public testing::TestWithParam<JobsMaker> {
  protected:
-  JobRunnerTest() {
-    database_ = sqlite::Database::open({.path = folder_.path() / "content.db", .migrations = sqlite::kContentMigrations}).value();
-    real_ = std::make_unique<SqliteJobQueue>(*database_, clock, signal);
-    admin_ = std::make_unique<SqliteJobAdmin>(*database_, clock, signal);
-    queue = std::make_unique<FailingQueue>(*real_);
-  }
   ~JobRunnerTest() override {
     if (runner) runner->stop();
   }
@@ -155,29 +136,33 @@ class JobRunnerTest : public testing::Test {
   static RunnerOptions quick() { return {.worker = "w", .heartbeat = milliseconds(10), .poll = milliseconds(10), .grace = seconds(10)}; }
   static RunnerOptions never_polls() { return {.worker = "w", .heartbeat = milliseconds(10), .poll = kNever, .grace = seconds(10)}; }
   JobRunner& make_runner(RunnerOptions options) {
-    runner = std::make_unique<JobRunner>(*queue, signal, handlers, clock, std::move(options));
+    runner = std::make_unique<JobRunner>(queue, jobs->signal(), handlers, clock, std::move(options));
     return *runner;
   }
   JobRunner& start(RunnerOptions options) {
     make_runner(std::move(options)).start();
-    EXPECT_TRUE(eventually([&] { return queue->take_overs > 0; })) << "from now on a test knows when the next one comes";
+    EXPECT_TRUE(eventually([&] { return queue.take_overs > 0; })) << "from now on a test knows when the next one comes";
     return *runner;
   }
 
-  JobId add(JobDraft draft) { return run_to_end(real_->enqueue({std::move(draft)})).value().front().job.id; }
-  JobId add(std::string type) { return add({.type = std::move(type)}); }
-  std::vector<JobId> add_many(const std::string& type, std::size_t count) {
+  JobId add(JobDraft draft) { return run(real().enqueue({std::move(draft)})).value().front().job.id; }
+  JobId add(std::string type) { return add(JobDraft{.type = std::move(type)}); }
+  std::vector<JobId> add_many(const JobDraft& draft, std::size_t count) {
     std::vector<JobId> ids;
     while (ids.size() < count) {
-      auto made =
-          run_to_end(real_->enqueue(std::vector<JobDraft>(std::min(kJobsPerEnqueueMax, count - ids.size()), {.type = type}))).value();
+      auto made = run(real().enqueue(std::vector<JobDraft>(std::min(kJobsPerEnqueueMax, count - ids.size()), draft))).value();
       for (const EnqueuedJob& job : made) ids.push_back(job.job.id);
     }
     return ids;
   }
-  JobDetails find(JobId id) { return run_to_end(admin_->find(id)).value(); }
+  std::vector<JobId> add_many(std::string type, std::size_t count) { return add_many(JobDraft{.type = std::move(type)}, count); }
+  JobDetails find(JobId id) { return run(jobs->admin().find(id)).value(); }
   bool becomes(JobId id, JobStatus status) {
     return eventually([&] { return find(id).job.status == status; });
+  }
+  // Whether its lease was renewed since some seconds passed.
+  bool is_renewed(JobId id) {
+    return eventually([&] { return find(id).job.lease_expires_at > jobs->now() + seconds(20); });
   }
   // How its attempts ended.
   std::vector<std::string> attempts(JobId id) {
@@ -186,54 +171,48 @@ class JobRunnerTest : public testing::Test {
     return statuses;
   }
   bool has_ended_all() {
-    auto stats = run_to_end(admin_->stats()).value();
+    auto stats = run(jobs->admin().stats()).value();
     return stats.pending + stats.processing == 0;
   }
+  // For the database first, so that no lease is renewed while it passes.
+  void pass(milliseconds time) {
+    jobs->pass(time);
+    clock.advance(time);
+  }
   // Another worker.
-  std::vector<ClaimedJob> claim_elsewhere() { return run_to_end(real_->claim({.worker = "other", .limit = 10})).value().jobs; }
+  std::vector<ClaimedJob> claim_elsewhere() { return run(real().claim({.worker = "other", .limit = 10})).value().jobs; }
   Result<Ended> end_elsewhere(const ClaimedJob& job, Outcome outcome) {
-    return run_to_end(real_->end({{.job = job.id, .lease_token = job.lease_token, .outcome = std::move(outcome)}})).value().front();
+    return run(real().end({{.job = job.id, .lease_token = job.lease_token, .outcome = std::move(outcome)}})).value().front();
   }
-  std::size_t take_over() { return run_to_end(real_->take_over_expired(100)).value(); }
-  Result<std::vector<ProcessedJob>> process(std::size_t limit, milliseconds budget) { return run_to_end(runner->process(limit, budget)); }
-  static std::optional<ErrorCode> refused(const Result<std::vector<ProcessedJob>>& processed) {
-    if (processed) return std::nullopt;
-    return processed.error().code;
-  }
-  JobAdmin& admin() { return *admin_; }
-  JobQueue& real() { return *real_; }
+  std::size_t take_over() { return run(real().take_over_expired(100)).value(); }
+  Result<std::vector<ProcessedJob>> process(std::size_t limit, milliseconds budget) { return run(runner->process(limit, budget)); }
+  JobQueue& real() { return jobs->queue(); }
 
-  SimulatedClock clock;  // of the database, leases and time-outs
-  JobSignal signal;
+  std::unique_ptr<JobsUnderTest> jobs = GetParam().make();
+  FailingQueue queue{jobs->queue()};
+  SimulatedClock clock;  // of the runner
   JobHandlers handlers;
-  std::unique_ptr<FailingQueue> queue;
-  std::unique_ptr<JobRunner> runner;
   Gate gate;  // outlives the handlers
-
- private:
-  sqlite::TemporaryFolder folder_;
-  std::unique_ptr<sqlite::Database> database_;
-  std::unique_ptr<SqliteJobQueue> real_;
-  std::unique_ptr<SqliteJobAdmin> admin_;
+  std::unique_ptr<JobRunner> runner;
 };
 
 // --- attempts ---
 
-TEST_F(JobRunnerTest, AJobRunsAndItsResultIsKept) {
+TEST_P(JobRunnerTest, AJobRunsAndItsResultIsKept) {
   handle("t", [](const JobRun& run) -> Outcome {
-    return Completed{.result = R"({"payload":)" + run.job.payload + R"(,"attempt":)" + std::to_string(run.job.attempts) + "}"};
+    return Completed{.result = R"({"attempt":)" + std::to_string(run.job.attempts) + R"(,"payload":)" + run.job.payload + "}"};
   });
   start(never_polls());
   JobId id = add({.type = "t", .payload = R"({"a":1})"});
   ASSERT_TRUE(becomes(id, JobStatus::kCompleted));
-  EXPECT_EQ(find(id).job.result, R"({"payload":{"a":1},"attempt":1})");
+  EXPECT_EQ(without_spaces(find(id).job.result.value()), R"({"attempt":1,"payload":{"a":1}})");
   EXPECT_EQ(find(id).attempts.at(0).worker, "w");
   ASSERT_TRUE(eventually([&] { return runner->stats().completed == 1; }));
   EXPECT_EQ(runner->stats().claimed, 1u);
   EXPECT_EQ(runner->stats().running, 0u);
 }
 
-TEST_F(JobRunnerTest, WhatAHandlerDoesWrongFailsTheAttempt) {
+TEST_P(JobRunnerTest, WhatAHandlerDoesWrongFailsTheAttempt) {
   handle("throws", [](const JobRun&) -> Outcome { throw std::runtime_error("out of luck"); });
   handle("throws_a_number", [](const JobRun&) -> Outcome { throw 7; });
   handle("fails", [](const JobRun&) -> Outcome { return Failed{.error = "no"}; });
@@ -253,7 +232,7 @@ TEST_F(JobRunnerTest, WhatAHandlerDoesWrongFailsTheAttempt) {
   EXPECT_NE(find(ids["too_long"]).job.error_message.value().find("longer"), std::string::npos);
 }
 
-TEST_F(JobRunnerTest, AFailedAttemptIsMadeAgainWhenItIsDue) {
+TEST_P(JobRunnerTest, AFailedAttemptIsMadeAgainWhenItIsDue) {
   handle("t", [](const JobRun& run) -> Outcome {
     if (run.job.attempts < 3) return Failed{.error = "not yet"};
     return Completed{};
@@ -261,14 +240,14 @@ TEST_F(JobRunnerTest, AFailedAttemptIsMadeAgainWhenItIsDue) {
   start(quick());
   JobId id = add("t");
   ASSERT_TRUE(eventually([&] { return runner->stats().failed == 1; }));
-  clock.advance(seconds(3));
+  pass(seconds(3));
   ASSERT_TRUE(eventually([&] { return runner->stats().failed == 2; }));
-  clock.advance(seconds(5));
+  pass(seconds(5));
   ASSERT_TRUE(becomes(id, JobStatus::kCompleted));
   EXPECT_EQ(attempts(id), (std::vector<std::string>{"failed", "failed", "completed"}));
 }
 
-TEST_F(JobRunnerTest, ASnoozedJobWaitsWithoutAnAttempt) {
+TEST_P(JobRunnerTest, ASnoozedJobWaitsWithoutAnAttempt) {
   std::atomic<int> runs = 0;
   handle("t", [&](const JobRun&) -> Outcome {
     if (++runs == 1) return Snoozed{.wait = minutes(5)};
@@ -278,12 +257,12 @@ TEST_F(JobRunnerTest, ASnoozedJobWaitsWithoutAnAttempt) {
   JobId id = add("t");
   ASSERT_TRUE(eventually([&] { return runner->stats().snoozed == 1; }));
   EXPECT_EQ(find(id).job.attempts, 0);
-  clock.advance(minutes(6));
+  pass(minutes(6));
   ASSERT_TRUE(becomes(id, JobStatus::kCompleted));
   EXPECT_EQ(find(id).attempts.at(0).number, 1);
 }
 
-TEST_F(JobRunnerTest, AnEffectCommitsWithTheEndOrTheAttemptFails) {
+TEST_P(JobRunnerTest, AnEffectCommitsWithTheEndOrTheAttemptFails) {
   handle("t", [&](const JobRun& run) -> Outcome {
     return Completed{.effect = [&, attempt = run.job.attempts](SqlTransaction transaction) -> Result<void> {
       if (attempt == 1) return fail(ErrorCode::kInternal, "the effect failed");
@@ -295,12 +274,12 @@ TEST_F(JobRunnerTest, AnEffectCommitsWithTheEndOrTheAttemptFails) {
   ASSERT_TRUE(eventually([&] { return runner->stats().failed == 1; }));
   EXPECT_EQ(find(id).job.error_message, "the effect failed");
   EXPECT_TRUE(claim_elsewhere().empty());
-  clock.advance(seconds(3));
+  pass(seconds(3));
   ASSERT_TRUE(becomes(id, JobStatus::kCompleted));
   EXPECT_EQ(claim_elsewhere().at(0).type, "made");
 }
 
-TEST_F(JobRunnerTest, JobsWithAUrlGoToTheWebhookWhateverTheirType) {
+TEST_P(JobRunnerTest, JobsWithAUrlGoToTheWebhookWhateverTheirType) {
   std::atomic<int> posted = 0, handled = 0;
   handle("t", [&](const JobRun&) -> Outcome {
     ++handled;
@@ -323,10 +302,10 @@ TEST_F(JobRunnerTest, JobsWithAUrlGoToTheWebhookWhateverTheirType) {
 
 // --- when jobs start ---
 
-TEST_F(JobRunnerTest, AJobThatNobodyToldOfIsFoundByLooking) {
+TEST_P(JobRunnerTest, AJobThatNobodyToldOfIsFoundByLooking) {
   handle("t", [](const JobRun&) -> Outcome { return Completed{}; });
   JobSignal deaf;
-  runner = std::make_unique<JobRunner>(*queue, deaf, handlers, clock, quick());
+  runner = std::make_unique<JobRunner>(queue, deaf, handlers, clock, quick());
   runner->start();
   EXPECT_TRUE(becomes(add("t"), JobStatus::kCompleted));
   deaf.close();
@@ -334,17 +313,17 @@ TEST_F(JobRunnerTest, AJobThatNobodyToldOfIsFoundByLooking) {
   runner->stop();
 }
 
-TEST_F(JobRunnerTest, AJobStartsWhenItIsDueWithoutBeingToldOf) {
+TEST_P(JobRunnerTest, AJobStartsWhenItIsDueWithoutBeingToldOf) {
   handle("t", [](const JobRun&) -> Outcome { return Completed{}; });
   start(never_polls());
-  JobId id = add({.type = "t", .scheduled_for = clock.now() + milliseconds(50)});
-  auto looked = signal.count();
-  clock.advance(milliseconds(50));
+  JobId id = add({.type = "t", .scheduled_for = jobs->now() + milliseconds(50)});
+  auto looked = jobs->signal().count();
+  pass(milliseconds(50));
   EXPECT_TRUE(becomes(id, JobStatus::kCompleted));
-  EXPECT_EQ(signal.count(), looked);
+  EXPECT_EQ(jobs->signal().count(), looked);
 }
 
-TEST_F(JobRunnerTest, OneTypeNeverKeepsAnotherFromRunning) {
+TEST_P(JobRunnerTest, OneTypeNeverKeepsAnotherFromRunning) {
   Gate other;
   handle("slow", [&](const JobRun&) -> Outcome { return gate.enter(), Completed{}; }, {.concurrency = 2});
   handle("quick", [&](const JobRun&) -> Outcome { return other.enter(), Completed{}; }, {.concurrency = 3});
@@ -361,7 +340,7 @@ TEST_F(JobRunnerTest, OneTypeNeverKeepsAnotherFromRunning) {
   EXPECT_TRUE(eventually([&] { return has_ended_all(); }));
 }
 
-TEST_F(JobRunnerTest, ABatchWaitsHereForAThread) {
+TEST_P(JobRunnerTest, ABatchWaitsHereForAThread) {
   handle("t", [&](const JobRun&) -> Outcome { return gate.enter(), Completed{}; }, {.concurrency = 2, .batch = 8});
   add_many("t", 50);
   start(never_polls());
@@ -371,11 +350,11 @@ TEST_F(JobRunnerTest, ABatchWaitsHereForAThread) {
   EXPECT_TRUE(eventually([&] { return runner->stats().completed == 50; }));
 }
 
-TEST_F(JobRunnerTest, TheHighestPriorityStartsFirst) {
+TEST_P(JobRunnerTest, TheHighestPriorityStartsFirst) {
   Guarded<std::vector<int>> started;
   handle("t",
          [&](const JobRun& run) -> Outcome {
-           started.with([&](auto& all) { all.push_back(run.job.payload.size() > 2 ? run.job.payload[5] - '0' : 0); });
+           started.with([&](auto& all) { all.push_back(without_spaces(run.job.payload).at(5) - '0'); });
            return Completed{};
          },
          {.concurrency = 1});
@@ -385,7 +364,7 @@ TEST_F(JobRunnerTest, TheHighestPriorityStartsFirst) {
   EXPECT_EQ(started.with([](auto& all) { return all; }), (std::vector<int>{9, 7, 5, 3, 1}));
 }
 
-TEST_F(JobRunnerTest, ManyShortJobsAreEachDoneOnce) {
+TEST_P(JobRunnerTest, ManyShortJobsAreEachDoneOnce) {
   constexpr std::size_t kJobs = 20'000;
   Guarded<std::map<JobId, int>> runs;
   handle("t",
@@ -404,7 +383,7 @@ TEST_F(JobRunnerTest, ManyShortJobsAreEachDoneOnce) {
   });
 }
 
-TEST_F(JobRunnerTest, SeveralRunnersShareTheWork) {
+TEST_P(JobRunnerTest, SeveralRunnersShareTheWork) {
   constexpr std::size_t kJobs = 2'000;
   Guarded<std::map<JobId, int>> completed;
   handle("t",
@@ -414,12 +393,11 @@ TEST_F(JobRunnerTest, SeveralRunnersShareTheWork) {
            return Completed{};
          },
          {.concurrency = 3, .batch = 10});
-  JobRunner second(*queue, signal, handlers, clock, quick());
+  JobRunner second(jobs->queue(1), jobs->signal(1), handlers, clock, quick());
   start(quick());
   second.start();
   auto ids = add_many("t", kJobs / 2);
-  std::vector<JobDraft> patient(kJobs / 2, {.type = "t", .max_attempts = kAttemptsMax});
-  for (const auto& made : run_to_end(real().enqueue(patient)).value()) ids.push_back(made.job.id);
+  std::ranges::copy(add_many({.type = "t", .max_attempts = kAttemptsMax}, kJobs / 2), std::back_inserter(ids));
   ASSERT_TRUE(eventually([&] { return has_ended_all(); }));
   second.stop();
   runner->stop();
@@ -435,28 +413,29 @@ TEST_F(JobRunnerTest, SeveralRunnersShareTheWork) {
 
 // --- leases ---
 
-TEST_F(JobRunnerTest, TheLeaseOfWhatRunsIsKeptAndItsProgressShown) {
-  handle("t", [&](const JobRun& run) -> Outcome {
-    run.report_progress(R"({"percent":1})");
-    run.report_progress(R"({"percent":40})");
-    run.report_progress("no JSON");
-    return gate.enter(), Completed{};
-  });
+TEST_P(JobRunnerTest, TheLeaseOfWhatRunsIsKeptAndItsProgressShown) {
+  handle("t",
+         [&](const JobRun& run) -> Outcome {
+           run.report_progress(R"({"percent":1})");
+           run.report_progress(R"({"percent":40})");
+           run.report_progress("no JSON");
+           return gate.enter(), Completed{};
+         },
+         {.timeout = kNever});
   start(quick());
   JobId id = add("t");
   for (int i = 0; i < 5; ++i) {
-    auto before = find(id).job.lease_expires_at;
-    clock.advance(seconds(20));
-    ASSERT_TRUE(eventually([&] { return find(id).job.lease_expires_at > before; }));
+    pass(seconds(20));
+    ASSERT_TRUE(is_renewed(id));
   }
-  EXPECT_EQ(find(id).job.progress, R"({"percent":40})");
+  EXPECT_EQ(without_spaces(find(id).job.progress.value_or("")), R"({"percent":40})");
   gate.open();
   ASSERT_TRUE(becomes(id, JobStatus::kCompleted));
   EXPECT_EQ(attempts(id).size(), 1u);
   EXPECT_EQ(runner->stats().taken_over, 0u);
 }
 
-TEST_F(JobRunnerTest, AHandlerHearsThatItsJobWasCancelled) {
+TEST_P(JobRunnerTest, AHandlerHearsThatItsJobWasCancelled) {
   handle("t",
          [&](const JobRun& run) -> Outcome {
            EXPECT_FALSE(gate.enter(run.stop));
@@ -466,8 +445,8 @@ TEST_F(JobRunnerTest, AHandlerHearsThatItsJobWasCancelled) {
   start(quick());
   JobId id = add("t");
   gate.wait_for_entered(1);
-  ASSERT_TRUE(run_to_end(admin().cancel(id)));
-  clock.advance(seconds(1));  // what was claimed a moment ago has no heartbeat yet
+  ASSERT_TRUE(run(jobs->admin().cancel(id)));
+  pass(seconds(1));  // what was claimed a moment ago has no heartbeat yet
   ASSERT_TRUE(eventually([&] { return runner->stats().running == 0; }));
   EXPECT_EQ(find(id).job.status, JobStatus::kCancelled);
   gate.open();
@@ -475,7 +454,7 @@ TEST_F(JobRunnerTest, AHandlerHearsThatItsJobWasCancelled) {
   EXPECT_EQ(runner->stats().stale + runner->stats().completed, 0u);
 }
 
-TEST_F(JobRunnerTest, AJobThatIsCancelledWhileItWaitsHereDoesNotStart) {
+TEST_P(JobRunnerTest, AJobThatIsCancelledWhileItWaitsHereDoesNotStart) {
   Guarded<std::set<JobId>> started;
   handle("t",
          [&](const JobRun& run) -> Outcome {
@@ -486,32 +465,31 @@ TEST_F(JobRunnerTest, AJobThatIsCancelledWhileItWaitsHereDoesNotStart) {
   auto ids = add_many("t", 3);
   start(quick());
   gate.wait_for_entered(1);
-  ASSERT_TRUE(run_to_end(admin().cancel(ids[1])));
-  clock.advance(seconds(16));  // its next heartbeat tells
-  auto renewed = [&] { return find(ids[2]).job.lease_expires_at > clock.now() + seconds(29); };
-  ASSERT_TRUE(eventually(renewed));
+  ASSERT_TRUE(run(jobs->admin().cancel(ids[1])));
+  pass(seconds(16));  // its next heartbeat tells
+  ASSERT_TRUE(is_renewed(ids[2]));
   gate.open();
   ASSERT_TRUE(becomes(ids[2], JobStatus::kCompleted));
   EXPECT_FALSE(started.with([&](auto& all) { return all.contains(ids[1]); }));
   EXPECT_EQ(find(ids[1]).job.status, JobStatus::kCancelled);
 }
 
-TEST_F(JobRunnerTest, AnAttemptWhoseLeaseWasLostIsStoppedAndItsOutcomeDropped) {
+TEST_P(JobRunnerTest, AnAttemptWhoseLeaseWasLostIsStoppedAndItsOutcomeDropped) {
   handle("t", [&](const JobRun& run) -> Outcome {
     if (run.job.attempts > 1) return Completed{.result = R"("ours again")"};
     EXPECT_FALSE(gate.enter(run.stop));
     return Completed{.result = R"("too late")"};
   });
-  queue->renewals_fail = true;
+  queue.renewals_fail = true;
   start(never_polls());
   JobId id = add("t");
   gate.wait_for_entered(1);
-  queue->claims_fail = true;
-  clock.advance(seconds(31));
+  queue.claims_fail = true;
+  pass(seconds(31));
   ASSERT_EQ(take_over(), 1u);
   auto elsewhere = claim_elsewhere();
   ASSERT_EQ(elsewhere.size(), 1u);
-  queue->renewals_fail = false;
+  queue.renewals_fail = false;
   ASSERT_TRUE(eventually([&] { return runner->stats().stale == 1; }));
   ASSERT_TRUE(eventually([&] { return runner->stats().running == 0; }));
   EXPECT_TRUE(end_elsewhere(elsewhere[0], Completed{.result = R"("elsewhere")"}));
@@ -521,14 +499,14 @@ TEST_F(JobRunnerTest, AnAttemptWhoseLeaseWasLostIsStoppedAndItsOutcomeDropped) {
   EXPECT_EQ(runner->stats().completed, 0u);
 }
 
-TEST_F(JobRunnerTest, AnOutcomeThatComesAfterAnotherAttemptBeganIsRefused) {
+TEST_P(JobRunnerTest, AnOutcomeThatComesAfterAnotherAttemptBeganIsRefused) {
   handle("t", [&](const JobRun&) -> Outcome { return gate.enter(), Completed{}; });
-  queue->renewals_fail = true;
+  queue.renewals_fail = true;
   start(never_polls());
   JobId id = add("t");
   gate.wait_for_entered(1);
-  queue->claims_fail = true;
-  clock.advance(seconds(31));
+  queue.claims_fail = true;
+  pass(seconds(31));
   ASSERT_EQ(take_over(), 1u);
   auto elsewhere = claim_elsewhere();
   gate.open();
@@ -537,7 +515,7 @@ TEST_F(JobRunnerTest, AnOutcomeThatComesAfterAnotherAttemptBeganIsRefused) {
   EXPECT_TRUE(end_elsewhere(elsewhere.at(0), Completed{}));
 }
 
-TEST_F(JobRunnerTest, AfterStandingStillNothingStartsWhoseLeaseIsOver) {
+TEST_P(JobRunnerTest, AfterStandingStillNothingStartsWhoseLeaseIsOver) {
   Guarded<std::map<JobId, std::vector<std::string>>> tokens;
   handle("t",
          [&](const JobRun& run) -> Outcome {
@@ -546,16 +524,14 @@ TEST_F(JobRunnerTest, AfterStandingStillNothingStartsWhoseLeaseIsOver) {
          },
          {.concurrency = 1, .batch = 3});
   auto ids = add_many("t", 3);
-  queue->renewals_fail = true;
+  queue.renewals_fail = true;
   start(never_polls());
   gate.wait_for_entered(1);
-  auto first_lease = find(ids[1]).job.lease_expires_at.value();
-  clock.advance(seconds(31));
+  pass(seconds(31));
   gate.open();
   // They are given back, and claimed anew.
   ASSERT_TRUE(eventually([&] { return runner->stats().completed == 3; }));
   EXPECT_EQ(runner->stats().claimed, 5u);
-  EXPECT_GT(clock.now(), first_lease);
   for (JobId id : ids) {
     EXPECT_EQ(attempts(id), std::vector<std::string>{"completed"});
     EXPECT_EQ(tokens.with([&](auto& all) { return all[id].size(); }), 1u);
@@ -563,7 +539,7 @@ TEST_F(JobRunnerTest, AfterStandingStillNothingStartsWhoseLeaseIsOver) {
   }
 }
 
-TEST_F(JobRunnerTest, JobsOfDeadWorkersAreTakenOver) {
+TEST_P(JobRunnerTest, JobsOfDeadWorkersAreTakenOver) {
   handle("t", [](const JobRun& run) -> Outcome {
     EXPECT_EQ(run.job.attempts, 2);
     return Completed{};
@@ -571,12 +547,12 @@ TEST_F(JobRunnerTest, JobsOfDeadWorkersAreTakenOver) {
   auto ids = add_many("t", 10);
   ASSERT_EQ(claim_elsewhere().size(), 10u);
   start(quick());
-  clock.advance(seconds(31));
+  pass(seconds(31));
   ASSERT_TRUE(eventually([&] { return runner->stats().completed == 10; }));
   EXPECT_EQ(runner->stats().taken_over, 10u);
 }
 
-TEST_F(JobRunnerTest, AnAttemptThatTakesTooLongFailsThoughItStillRuns) {
+TEST_P(JobRunnerTest, AnAttemptThatTakesTooLongFailsThoughItStillRuns) {
   std::atomic<bool> is_asked = false;
   handle("t",
          [&](const JobRun& run) -> Outcome {
@@ -588,12 +564,12 @@ TEST_F(JobRunnerTest, AnAttemptThatTakesTooLongFailsThoughItStillRuns) {
   start(quick());
   JobId id = add("t");
   gate.wait_for_entered(1);
-  clock.advance(seconds(2));
+  pass(seconds(2));
   ASSERT_TRUE(eventually([&] { return runner->stats().failed == 1; }));
   EXPECT_EQ(find(id).job.error_message, "timed out after 1.500 s");
   EXPECT_EQ(runner->stats().timed_out, 1u);
   EXPECT_TRUE(is_asked);
-  clock.advance(seconds(3));
+  pass(seconds(3));
   EXPECT_EQ(runner->stats().running, 1u) << "its thread is busy";
   EXPECT_EQ(runner->stats().claimed, 1u);
   gate.open();
@@ -604,56 +580,56 @@ TEST_F(JobRunnerTest, AnAttemptThatTakesTooLongFailsThoughItStillRuns) {
 
 // --- a database that is away ---
 
-TEST_F(JobRunnerTest, ClaimsAreTriedAgain) {
+TEST_P(JobRunnerTest, ClaimsAreTriedAgain) {
   handle("t", [](const JobRun&) -> Outcome { return Completed{}; });
-  queue->claims_fail = true;
+  queue.claims_fail = true;
   start(never_polls());
   JobId id = add("t");
-  ASSERT_TRUE(eventually([&] { return queue->failures > 1; }));
-  queue->claims_fail = false;
+  ASSERT_TRUE(eventually([&] { return queue.failures > 1; }));
+  queue.claims_fail = false;
   EXPECT_TRUE(becomes(id, JobStatus::kCompleted));
 }
 
-TEST_F(JobRunnerTest, OutcomesAreKeptUntilTheyCanBeEnded) {
+TEST_P(JobRunnerTest, OutcomesAreKeptUntilTheyCanBeEnded) {
   std::atomic<int> runs = 0;
   handle("t", [&](const JobRun&) -> Outcome {
     ++runs;
     return Completed{};
   });
-  queue->ends_fail.with([](auto& fails) { fails = [](const auto&) { return Error{ErrorCode::kUnavailable, "away"}; }; });
+  queue.ends_fail.with([](auto& fails) { fails = [](const auto&) { return Error{ErrorCode::kUnavailable, "away"}; }; });
   start(never_polls());
   add_many("t", 20);
-  ASSERT_TRUE(eventually([&] { return runs == 20 && queue->failures > 2; }));
+  ASSERT_TRUE(eventually([&] { return runs == 20 && queue.failures > 2; }));
   EXPECT_EQ(runner->stats().completed, 0u);
-  queue->ends_fail.with([](auto& fails) { fails = nullptr; });
+  queue.ends_fail.with([](auto& fails) { fails = nullptr; });
   ASSERT_TRUE(eventually([&] { return runner->stats().completed == 20; }));
   EXPECT_EQ(runs, 20);
 }
 
 // The answer was lost, not the end.
-TEST_F(JobRunnerTest, EndingTwiceEndsOnce) {
+TEST_P(JobRunnerTest, EndingTwiceEndsOnce) {
   handle("t", [](const JobRun&) -> Outcome { return Completed{.result = "1"}; });
-  queue->ends_fail.with([&](auto& fails) {
+  queue.ends_fail.with([&](auto& fails) {
     fails = [&](const std::vector<Ending>& endings) -> std::optional<Error> {
-      if (queue->failures > 0) return std::nullopt;
-      EXPECT_TRUE(run_to_end(real().end(endings)).value().at(0));
+      if (queue.failures > 0) return std::nullopt;
+      EXPECT_TRUE(run(real().end(endings)).value().at(0));
       return Error{ErrorCode::kUnavailable, "the connection was lost"};
     };
   });
   start(never_polls());
   JobId id = add("t");
   ASSERT_TRUE(eventually([&] { return runner->stats().completed == 1; }));
-  EXPECT_EQ(queue->failures, 1);
+  EXPECT_EQ(queue.failures, 1);
   EXPECT_EQ(attempts(id), std::vector<std::string>{"completed"});
 }
 
-TEST_F(JobRunnerTest, OneOutcomeThatCannotBeKeptHoldsUpNoOther) {
+TEST_P(JobRunnerTest, OneOutcomeThatCannotBeKeptHoldsUpNoOther) {
   handle("t", [](const JobRun& run) -> Outcome { return Completed{.result = run.job.payload}; }, {.concurrency = 2, .batch = 20});
-  queue->ends_fail.with([](auto& fails) {
+  queue.ends_fail.with([](auto& fails) {
     fails = [](const std::vector<Ending>& endings) -> std::optional<Error> {
       bool has_poison = std::ranges::any_of(endings, [](const Ending& ending) {
         const auto* completed = std::get_if<Completed>(&ending.outcome);
-        return completed != nullptr && completed->result == R"({"poison":1})";
+        return completed != nullptr && completed->result && without_spaces(*completed->result) == R"({"poison":1})";
       });
       if (!has_poison) return std::nullopt;
       return Error{ErrorCode::kInternal, "the database does not take this"};
@@ -670,7 +646,7 @@ TEST_F(JobRunnerTest, OneOutcomeThatCannotBeKeptHoldsUpNoOther) {
 
 // --- stop ---
 
-TEST_F(JobRunnerTest, StoppingLetsRunningHandlersEndAndGivesBackWhatWaits) {
+TEST_P(JobRunnerTest, StoppingLetsRunningHandlersEndAndGivesBackWhatWaits) {
   handle("t",
          [&](const JobRun& run) -> Outcome {
            gate.enter();
@@ -691,12 +667,12 @@ TEST_F(JobRunnerTest, StoppingLetsRunningHandlersEndAndGivesBackWhatWaits) {
     EXPECT_EQ(job.status, i < 2 ? JobStatus::kCompleted : JobStatus::kPending);
     if (i < 2) continue;
     EXPECT_EQ(job.attempts, 0);
-    EXPECT_LE(job.scheduled_for, clock.now());
+    EXPECT_LE(job.scheduled_for, jobs->now());
   }
   EXPECT_EQ(claim_elsewhere().size(), 6u);
 }
 
-TEST_F(JobRunnerTest, WhoDoesNotEndInTimeIsAskedToAndGivenBack) {
+TEST_P(JobRunnerTest, WhoDoesNotEndInTimeIsAskedToAndGivenBack) {
   handle("t", [&](const JobRun& run) -> Outcome {
     gate.enter(run.stop);
     return Completed{.result = R"("not used")"};
@@ -712,27 +688,27 @@ TEST_F(JobRunnerTest, WhoDoesNotEndInTimeIsAskedToAndGivenBack) {
   EXPECT_EQ(runner->stats().completed, 0u);
 }
 
-TEST_F(JobRunnerTest, StoppingEndsWhileTheDatabaseIsAway) {
+TEST_P(JobRunnerTest, StoppingEndsWhileTheDatabaseIsAway) {
   handle("t", [](const JobRun&) -> Outcome { return Completed{}; });
-  queue->ends_fail.with([](auto& fails) { fails = [](const auto&) { return Error{ErrorCode::kUnavailable, "away"}; }; });
+  queue.ends_fail.with([](auto& fails) { fails = [](const auto&) { return Error{ErrorCode::kUnavailable, "away"}; }; });
   auto options = never_polls();
   options.grace = milliseconds(20);
   start(options);
   JobId id = add("t");
-  ASSERT_TRUE(eventually([&] { return queue->failures > 0; }));
-  queue->claims_fail = true;
+  ASSERT_TRUE(eventually([&] { return queue.failures > 0; }));
+  queue.claims_fail = true;
   runner->stop();
   EXPECT_EQ(find(id).job.status, JobStatus::kProcessing) << "until its lease is over";
 }
 
-TEST_F(JobRunnerTest, StoppingIsSafeTwiceAndBeforeStart) {
+TEST_P(JobRunnerTest, StoppingIsSafeTwiceAndBeforeStart) {
   handle("t", [](const JobRun&) -> Outcome { return Completed{}; });
   make_runner(quick()).stop();
   runner->start();
   JobId id = add("t");
   runner->stop();
   EXPECT_EQ(find(id).job.status, JobStatus::kPending);
-  EXPECT_EQ(refused(process(1, seconds(1))), ErrorCode::kUnavailable);
+  EXPECT_EQ(refusal(process(1, seconds(1))), ErrorCode::kUnavailable);
   for (int i = 0; i < 20; ++i) {
     start(quick()).stop();
     runner->stop();
@@ -741,13 +717,13 @@ TEST_F(JobRunnerTest, StoppingIsSafeTwiceAndBeforeStart) {
 
 // --- process() ---
 
-TEST_F(JobRunnerTest, ProcessingRunsSoManyDueJobsWithoutStart) {
+TEST_P(JobRunnerTest, ProcessingRunsSoManyDueJobsWithoutStart) {
   handle("works", [](const JobRun&) -> Outcome { return Completed{}; }, {.concurrency = 1});
   handle("fails", [](const JobRun&) -> Outcome { return Failed{.error = "no"}; }, {.concurrency = 1});
   make_runner(never_polls());
   add_many("works", 9);
   add_many("fails", 3);
-  add({.type = "works", .scheduled_for = clock.now() + hours(1)});
+  add({.type = "works", .scheduled_for = jobs->now() + hours(1)});
   add("unknown");
   auto processed = process(10, kNever).value();
   ASSERT_EQ(processed.size(), 10u);
@@ -761,8 +737,8 @@ TEST_F(JobRunnerTest, ProcessingRunsSoManyDueJobsWithoutStart) {
   EXPECT_TRUE(process(0, kNever).value().empty());
 }
 
-TEST_F(JobRunnerTest, ProcessingEndsWithItsTimeAndWhatRunsGoesOn) {
-  handle("slow", [&](const JobRun&) -> Outcome { return gate.enter(), Completed{}; });
+TEST_P(JobRunnerTest, ProcessingEndsWithItsTimeAndWhatRunsGoesOn) {
+  handle("slow", [&](const JobRun&) -> Outcome { return gate.enter(), Completed{}; }, {.timeout = kNever});
   handle("quick", [](const JobRun&) -> Outcome { return Completed{}; });
   make_runner(quick());
   JobId slow = add("slow");
@@ -771,15 +747,14 @@ TEST_F(JobRunnerTest, ProcessingEndsWithItsTimeAndWhatRunsGoesOn) {
   ASSERT_EQ(processed.size(), 2u);
   for (const ProcessedJob& job : processed) EXPECT_EQ(job.is_ok, job.type == "quick") << job.error;
   for (int i = 0; i < 3; ++i) {
-    auto before = find(slow).job.lease_expires_at;
-    clock.advance(seconds(20));
-    ASSERT_TRUE(eventually([&] { return find(slow).job.lease_expires_at > before; })) << "its lease is kept";
+    pass(seconds(20));
+    ASSERT_TRUE(is_renewed(slow));
   }
   gate.open();
   EXPECT_TRUE(becomes(slow, JobStatus::kCompleted));
 }
 
-TEST_F(JobRunnerTest, ManyMayProcessAtOnceBesideARunningOne) {
+TEST_P(JobRunnerTest, ManyMayProcessAtOnceBesideARunningOne) {
   handle("t", [](const JobRun&) -> Outcome { return Completed{}; }, {.concurrency = 2});
   start(quick());
   std::atomic<bool> is_over = false;
@@ -800,7 +775,7 @@ TEST_F(JobRunnerTest, ManyMayProcessAtOnceBesideARunningOne) {
   EXPECT_TRUE(has_ended_all());
 }
 
-TEST_F(JobRunnerTest, StoppingEndsThoseWhoProcess) {
+TEST_P(JobRunnerTest, StoppingEndsThoseWhoProcess) {
   handle("t", [&](const JobRun& run) -> Outcome { return gate.enter(run.stop), Completed{}; }, {.concurrency = 1});
   auto options = quick();
   options.grace = milliseconds(1);
@@ -815,12 +790,17 @@ TEST_F(JobRunnerTest, StoppingEndsThoseWhoProcess) {
   EXPECT_EQ(claim_elsewhere().size(), 3u);
 }
 
-TEST_F(JobRunnerTest, ProcessingSaysThatTheDatabaseIsAway) {
+TEST_P(JobRunnerTest, ProcessingSaysThatTheDatabaseIsAway) {
   handle("t", [](const JobRun&) -> Outcome { return Completed{}; });
   make_runner(quick());
-  queue->claims_fail = true;
-  EXPECT_EQ(refused(process(10, seconds(8))), ErrorCode::kUnavailable);
+  queue.claims_fail = true;
+  EXPECT_EQ(refusal(process(10, seconds(8))), ErrorCode::kUnavailable);
 }
+
+const JobsMaker kSqlite{"sqlite", [] { return std::make_unique<SqliteJobsUnderTest>(); }};
+const JobsMaker kPostgres{"postgres", [] { return std::make_unique<PostgresJobsUnderTest>(); }};
+
+INSTANTIATE_TEST_SUITE_P(Databases, JobRunnerTest, testing::Values(kSqlite, kPostgres), name_of_maker);
 
 }  // namespace
 }  // namespace hearth::jobs

@@ -8,6 +8,7 @@
 #include <utility>
 #include <vector>
 
+#include "hearth/jobs/stores/postgres_jobs_under_test.h"
 #include "hearth/jobs/stores/sqlite_jobs_under_test.h"
 
 namespace hearth::jobs {
@@ -17,7 +18,7 @@ UtcMicros at(const char* time) {
   return parse_rfc3339(time, "time").value();
 }
 
-class SchedulerTest : public testing::Test {
+class SchedulerTest : public testing::TestWithParam<JobsMaker> {
  protected:
   static Schedule schedule(std::string name, std::string cron) {
     return {.name = std::move(name), .cron = std::move(cron), .job_type = "t", .payload = R"({"a":1})"};
@@ -28,13 +29,13 @@ class SchedulerTest : public testing::Test {
     return kept ? "" : kept.error().field;
   }
   Schedule kept(const std::string& name) {
-    auto all = run(jobs.schedules().list()).value();
+    auto all = run(jobs->schedules().list()).value();
     auto found = std::ranges::find(all, name, &Schedule::name);
     return found == all.end() ? Schedule{} : *found;
   }
   std::vector<std::string> names() {
     std::vector<std::string> all;
-    for (const Schedule& each : run(jobs.schedules().list()).value()) all.push_back(each.name);
+    for (const Schedule& each : run(jobs->schedules().list()).value()) all.push_back(each.name);
     return all;
   }
   void step_at(const char* time) {
@@ -44,19 +45,19 @@ class SchedulerTest : public testing::Test {
   // The idempotency keys of the jobs that were made since the last call.
   std::vector<std::string> made() {
     std::vector<std::string> keys;
-    for (const ClaimedJob& job : run(jobs.queue().claim({.worker = "w", .limit = kJobsPerClaimMax})).value().jobs) {
-      keys.push_back(run(jobs.admin().find(job.id)).value().job.idempotency_key.value_or(""));
+    for (const ClaimedJob& job : run(jobs->queue().claim({.worker = "w", .limit = kJobsPerClaimMax})).value().jobs) {
+      keys.push_back(run(jobs->admin().find(job.id)).value().job.idempotency_key.value_or(""));
     }
     return keys;
   }
   using Keys = std::vector<std::string>;
 
-  SqliteJobsUnderTest jobs;
+  std::unique_ptr<JobsUnderTest> jobs = GetParam().make();
   SimulatedClock clock{at("2026-03-10T12:30:00Z")};
-  Scheduler scheduler{jobs.schedules(), clock};
+  Scheduler scheduler{jobs->schedules(), clock};
 };
 
-TEST_F(SchedulerTest, AScheduleRunsWhenItIsDueAndNotBefore) {
+TEST_P(SchedulerTest, AScheduleRunsWhenItIsDueAndNotBefore) {
   EXPECT_EQ(put(schedule("s", "0 * * * *")).next_run_at, at("2026-03-10T13:00:00Z"));
   step_at("2026-03-10T12:59:59.999999Z");
   EXPECT_EQ(made(), Keys{});
@@ -70,7 +71,7 @@ TEST_F(SchedulerTest, AScheduleRunsWhenItIsDueAndNotBefore) {
   EXPECT_EQ(made(), Keys{"cron:s:2026-03-10T14:00:00.000Z"});
 }
 
-TEST_F(SchedulerTest, ItRunsByTheClocksOfItsTimeZone) {
+TEST_P(SchedulerTest, ItRunsByTheClocksOfItsTimeZone) {
   Schedule berlin = schedule("s", "30 2 * * *");
   berlin.time_zone = "Europe/Berlin";
   clock.advance(at("2026-03-28T12:00:00Z") - clock.now());
@@ -79,7 +80,7 @@ TEST_F(SchedulerTest, ItRunsByTheClocksOfItsTimeZone) {
   EXPECT_EQ(kept("s").next_run_at, at("2026-03-30T00:30:00Z"));
 }
 
-TEST_F(SchedulerTest, OfWhatWasMissedTheLastRunsOnce) {
+TEST_P(SchedulerTest, OfWhatWasMissedTheLastRunsOnce) {
   put(schedule("s", "*/10 * * * *"));
   step_at("2026-03-12T08:07:00Z");
   EXPECT_EQ(made(), Keys{"cron:s:2026-03-12T08:00:00.000Z"});
@@ -87,7 +88,7 @@ TEST_F(SchedulerTest, OfWhatWasMissedTheLastRunsOnce) {
   EXPECT_EQ(kept("s").next_run_at, at("2026-03-12T08:10:00Z"));
 }
 
-TEST_F(SchedulerTest, WhatWasMissedIsSkippedWhereThatIsWanted) {
+TEST_P(SchedulerTest, WhatWasMissedIsSkippedWhereThatIsWanted) {
   Schedule skips = schedule("s", "*/10 * * * *");
   skips.catch_up = CatchUp::kSkip;
   put(skips);
@@ -103,7 +104,7 @@ TEST_F(SchedulerTest, WhatWasMissedIsSkippedWhereThatIsWanted) {
   EXPECT_EQ(made(), Keys{});
 }
 
-TEST_F(SchedulerTest, YearsAwayAreCaughtUpAtOnce) {
+TEST_P(SchedulerTest, YearsAwayAreCaughtUpAtOnce) {
   const char* crons[] = {"* * * * *", "59 23 31 12 *", "0 0 29 2 *", "* * 1 1 *", "0 9 * * mon"};
   const char* last[] = {"2061-07-15T08:30:00.000Z", "2060-12-31T23:59:00.000Z", "2060-02-29T00:00:00.000Z", "2061-01-01T23:59:00.000Z",
                         "2061-07-11T09:00:00.000Z"};
@@ -113,12 +114,12 @@ TEST_F(SchedulerTest, YearsAwayAreCaughtUpAtOnce) {
   for (int i = 0; i < 5; ++i) EXPECT_EQ(to_rfc3339(kept("s" + std::to_string(i)).last_run_at.value()), last[i]) << crons[i];
 }
 
-TEST_F(SchedulerTest, SeveralNodesRunEachMomentOnce) {
-  constexpr int kNodes = 4;
+TEST_P(SchedulerTest, SeveralNodesRunEachMomentOnce) {
+  constexpr std::size_t kNodes = 4;
   constexpr int kMinutes = 20;
   for (int i = 0; i < 5; ++i) put(schedule("s" + std::to_string(i), "* * * * *"));
   std::vector<std::unique_ptr<Scheduler>> nodes;
-  for (int i = 0; i < kNodes; ++i) nodes.push_back(std::make_unique<Scheduler>(jobs.schedules(), clock));
+  for (std::size_t i = 0; i < kNodes; ++i) nodes.push_back(std::make_unique<Scheduler>(jobs->schedules(i % 2), clock));
   std::size_t all = 0;
   for (int minute = 1; minute <= kMinutes; ++minute) {
     clock.advance(minutes(1));
@@ -133,13 +134,13 @@ TEST_F(SchedulerTest, SeveralNodesRunEachMomentOnce) {
   EXPECT_EQ(all, 5u * kMinutes);
 }
 
-TEST_F(SchedulerTest, OneThatCannotRunKeepsNoOtherFromRunning) {
+TEST_P(SchedulerTest, OneThatCannotRunKeepsNoOtherFromRunning) {
   put(schedule("a", "0 * * * *"));
   Schedule refused = schedule("b", "0 * * * *");
   refused.job_type = "refused";
   put(refused);
   put(schedule("c", "0 * * * *"));
-  jobs.refuse("refused");
+  jobs->refuse("refused");
   clock.advance(hours(1));
   auto done = scheduler.step();
   ASSERT_FALSE(done);
@@ -147,20 +148,20 @@ TEST_F(SchedulerTest, OneThatCannotRunKeepsNoOtherFromRunning) {
   EXPECT_EQ(made(), (Keys{"cron:a:2026-03-10T13:00:00.000Z", "cron:c:2026-03-10T13:00:00.000Z"}));
 }
 
-TEST_F(SchedulerTest, OneThatCannotBeReadDoesNotRunAndIsLookedAtAgainLater) {
+TEST_P(SchedulerTest, OneThatCannotBeReadDoesNotRunAndIsLookedAtAgainLater) {
   Schedule unreadable = schedule("a", "every day");
   unreadable.next_run_at = clock.now();
-  ASSERT_TRUE(run(jobs.schedules().put(unreadable)));
+  ASSERT_TRUE(run(jobs->schedules().put(unreadable)));
   Schedule nowhere = schedule("b", "0 * * * *");
   nowhere.time_zone = "Europe/Atlantis";
   nowhere.next_run_at = clock.now();
-  ASSERT_TRUE(run(jobs.schedules().put(nowhere)));
+  ASSERT_TRUE(run(jobs->schedules().put(nowhere)));
   EXPECT_FALSE(scheduler.step().value());
   EXPECT_EQ(made(), Keys{});
   for (const char* name : {"a", "b"}) EXPECT_EQ(kept(name).next_run_at, clock.now() + hours(1));
 }
 
-TEST_F(SchedulerTest, WhatDoesNotFitIsRefusedByField) {
+TEST_P(SchedulerTest, WhatDoesNotFitIsRefusedByField) {
   EXPECT_EQ(refused_field(schedule("", "* * * * *")), "name");
   EXPECT_EQ(refused_field(schedule("a b", "* * * * *")), "name");
   EXPECT_EQ(refused_field(schedule("a", "* * * *")), "cron");
@@ -183,7 +184,7 @@ TEST_F(SchedulerTest, WhatDoesNotFitIsRefusedByField) {
   EXPECT_EQ(names(), std::vector<std::string>{});
 }
 
-TEST_F(SchedulerTest, PuttingAgainKeepsWhatRan) {
+TEST_P(SchedulerTest, PuttingAgainKeepsWhatRan) {
   put(schedule("s", "0 * * * *"));
   step_at("2026-03-10T13:00:00Z");
   Schedule again = schedule("s", "0 * * * *");
@@ -194,7 +195,7 @@ TEST_F(SchedulerTest, PuttingAgainKeepsWhatRan) {
 
 // --- the configuration ---
 
-TEST_F(SchedulerTest, TheConfiguredSchedulesAreExactlyThoseOfTheConfiguration) {
+TEST_P(SchedulerTest, TheConfiguredSchedulesAreExactlyThoseOfTheConfiguration) {
   put(schedule("by_api", "0 * * * *"));
   ASSERT_TRUE(run(scheduler.configure({schedule("kept", "0 * * * *"), schedule("changed", "0 * * * *"), schedule("gone", "0 * * * *")})));
   step_at("2026-03-10T13:00:00Z");
@@ -210,7 +211,7 @@ TEST_F(SchedulerTest, TheConfiguredSchedulesAreExactlyThoseOfTheConfiguration) {
   EXPECT_FALSE(kept("new").last_run_at);
 }
 
-TEST_F(SchedulerTest, WhatWasMissedWhileHearthWasDownIsCaughtUpAfterItsStart) {
+TEST_P(SchedulerTest, WhatWasMissedWhileHearthWasDownIsCaughtUpAfterItsStart) {
   ASSERT_TRUE(run(scheduler.configure({schedule("s", "0 3 * * *")})));
   clock.advance(hours(48));
   ASSERT_TRUE(run(scheduler.configure({schedule("s", "0 3 * * *")})));
@@ -218,7 +219,7 @@ TEST_F(SchedulerTest, WhatWasMissedWhileHearthWasDownIsCaughtUpAfterItsStart) {
   EXPECT_EQ(made(), Keys{"cron:s:2026-03-12T03:00:00.000Z"});
 }
 
-TEST_F(SchedulerTest, AConfigurationThatCannotBeKeptChangesNothing) {
+TEST_P(SchedulerTest, AConfigurationThatCannotBeKeptChangesNothing) {
   ASSERT_TRUE(run(scheduler.configure({schedule("old", "0 * * * *")})));
   EXPECT_FALSE(run(scheduler.configure({schedule("new", "0 * * * *"), schedule("new", "30 * * * *")})));
   EXPECT_FALSE(run(scheduler.configure({schedule("new", "0 * * * *"), schedule("wrong", "0 * *")})));
@@ -275,6 +276,11 @@ TEST(ParseSchedule, RefusesTheRestByField) {
     EXPECT_EQ(schedule.error().field, field) << text << ": " << schedule.error().message;
   }
 }
+
+const JobsMaker kSqlite{"sqlite", [] { return std::make_unique<SqliteJobsUnderTest>(); }};
+const JobsMaker kPostgres{"postgres", [] { return std::make_unique<PostgresJobsUnderTest>(); }};
+
+INSTANTIATE_TEST_SUITE_P(Databases, SchedulerTest, testing::Values(kSqlite, kPostgres), name_of_maker);
 
 }  // namespace
 }  // namespace hearth::jobs
