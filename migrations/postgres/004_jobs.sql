@@ -551,7 +551,7 @@ DECLARE
   planned regprocedure;
 BEGIN
   FOR planned IN
-    SELECT oid FROM pg_proc WHERE pronamespace = current_schema()::regnamespace
+    SELECT oid FROM pg_proc WHERE pronamespace = quote_ident(current_schema())::regnamespace
     AND proname IN ('prepare_job', 'job_lines', 'job_shares', 'claim_jobs', 'settled_attempts', 'complete_jobs', 'fail_jobs',
                     'snooze_jobs', 'renew_jobs', 'take_over_expired_jobs')
   LOOP
