@@ -710,10 +710,13 @@ Task<Result<std::vector<ProcessedJob>>> JobRunner::Impl::visit(std::size_t limit
   visit->alarm.set(budget);
   std::optional<Error> error;
   while (true) {
-    std::size_t claimed = visit->ended.size() + visit->running.size();
+    std::size_t ended = visit->ended.size();
+    std::size_t claimed = ended + visit->running.size();
     if (claimed < limit && !is_stopping_ && !error) {
       if (auto more = co_await claim_now(visit, limit - claimed); !more) error = more.error();
     }
+    bool has_news = visit->ended.size() > ended;  // what ended meanwhile made room that the claim did not know of
+    if (has_news) continue;
     if (visit->running.empty() || co_await visit->alarm.wait()) break;
   }
   --visits_;
