@@ -127,6 +127,16 @@ void ChildProcess::signal(int number) const {
   if (id_ > 0) ::kill(id_, number);
 }
 
+void ChildProcess::pause() const {
+  signal(SIGSTOP);
+  siginfo_t info{};
+  if (waitid(P_PID, static_cast<id_t>(id_), &info, WSTOPPED) != 0) throw_errno("waitid");
+}
+
+void ChildProcess::resume() const {
+  signal(SIGCONT);
+}
+
 ExitStatus ChildProcess::wait() {
   if (status_) return *status_;
   if (!has_ended_by(id_, steady_clock::now() + kPatience)) throw std::runtime_error("a program does not end; it said: " + errors());

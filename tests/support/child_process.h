@@ -13,6 +13,13 @@ namespace hearth::tests {
 
 inline constexpr std::chrono::seconds kPatience{60};  // nothing that a test waits for takes so long
 
+// With a sanitizer everything takes several times as long.
+#ifdef HEARTH_SANITIZED
+inline constexpr int kSlowness = 4;
+#else
+inline constexpr int kSlowness = 1;
+#endif
+
 // How a program ended.
 struct ExitStatus {
   int code = -1;   // of a program that returned
@@ -37,6 +44,9 @@ class ChildProcess {
 
   pid_t id() const { return id_; }
   void signal(int number) const;
+  // Returns when it stands still, with its files and connections open.
+  void pause() const;
+  void resume() const;
   // Waits for its end. Throws if it does not end.
   ExitStatus wait();
 

@@ -115,6 +115,7 @@ void HttpClient::disconnect() {
 bool HttpClient::try_send(std::string_view bytes) {
   while (!bytes.empty()) {
     auto sent = ::send(socket_, bytes.data(), bytes.size(), MSG_NOSIGNAL);
+    if (sent < 0 && errno == EINTR) continue;
     if (sent < 0) return false;
     bytes.remove_prefix(static_cast<std::size_t>(sent));
   }
@@ -132,7 +133,10 @@ void HttpClient::finish_sending() {
 // False: the server has closed the connection.
 bool HttpClient::read_more() {
   char bytes[16 * 1024];
-  auto size = recv(socket_, bytes, sizeof bytes, 0);
+  ssize_t size = 0;
+  do {
+    size = recv(socket_, bytes, sizeof bytes, 0);
+  } while (size < 0 && errno == EINTR);  // this process was stopped, and goes on
   if (size < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) throw std::runtime_error("the server neither answers nor closes");
   if (size > 0) unread_.append(bytes, static_cast<std::size_t>(size));
   return size > 0;

@@ -24,6 +24,7 @@ class ServerProcess {
   explicit ServerProcess(ServerOptions options);
 
   std::uint16_t port() const { return port_; }
+  pid_t id() const { return process_->id(); }
   std::string errors() const { return process_->errors(); }
 
   // SIGTERM, and how it ended.
@@ -32,8 +33,8 @@ class ServerProcess {
   void ask_to_stop() { process_->signal(15); }
   ExitStatus wait() { return process_->wait(); }
   // It lives and does nothing, with its connections open.
-  void pause() { process_->signal(19); }
-  void resume() { process_->signal(18); }
+  void pause() { process_->pause(); }
+  void resume() { process_->resume(); }
   // kill -9. Throws if it had ended before by itself.
   void kill();
   // Serves from the same folder again, on another port. REQUIRES: it has ended.
