@@ -73,6 +73,8 @@ Error of_part(Error error, const std::string& place) {
 Result<void> complete(JobDraft& draft, const JobsApi& api) {
   if (draft.type.empty()) return invalid("jobType", "jobType is required");
   if (auto checked = jobs::check(draft); !checked) return checked;
+  // It belongs to its type: a job never takes the payload of another type.
+  if (draft.debounce) draft.debounce->key = draft.type + ":" + draft.debounce->key;
   std::string_view url_field = "url";
   if (draft.type == jobs::kWebhookType && !draft.url) {
     auto url = jobs::url_in_payload(draft.payload);

@@ -336,6 +336,8 @@ Task<Response> renew_lease(JobsApi& api, Request& request, Caller /*caller*/) {
 
 // Whatever a scheduler sends along is not looked at.
 Task<Response> process_jobs(JobsApi& api, Request& /*request*/, Caller /*caller*/) {
+  // Where nothing but these calls works off the queue, nobody else takes over.
+  if (auto taken_over = co_await api.queue.take_over_expired(kTakenOverPerProcessMax); !taken_over) co_return problem(taken_over.error());
   auto processed = co_await api.process(kJobsPerProcessMax, kProcessBudget);
   if (!processed) co_return problem(processed.error());
   co_return Response{.body = to_json(*processed)};

@@ -26,6 +26,7 @@ inline constexpr std::size_t kJobsPerHttpClaimMax = 100;
 inline constexpr std::size_t kTypesPerClaimMax = 100;
 inline constexpr std::chrono::milliseconds kClaimWaitMax{10'000};
 inline constexpr std::size_t kJobsPerProcessMax = 10;
+inline constexpr std::size_t kTakenOverPerProcessMax = 100;
 inline constexpr std::chrono::milliseconds kProcessBudget{8'000};
 
 struct JobsApi {

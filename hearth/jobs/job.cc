@@ -34,6 +34,7 @@ Result<void> check_keys(const JobDraft& draft) {
   if (draft.debounce->within < std::chrono::milliseconds(0) || draft.debounce->within > kDebounceMax)
     return invalid("debounce.seconds", "debounce.seconds must be 0 to 86400");
   if (draft.idempotency_key) return invalid("debounce", "debounce and idempotencyKey exclude each other");
+  if (draft.url) return invalid("debounce", "debounce and url exclude each other");
   if (draft.scheduled_for) return invalid("debounce", "debounce and scheduledFor exclude each other");
   return {};
 }

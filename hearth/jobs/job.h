@@ -89,7 +89,7 @@ struct JobDraft {
   std::optional<std::string> idempotency_key = {};
   std::optional<int> max_attempts = {};  // kAttemptsDefault, or what the type's settings say
   std::optional<std::string> url = {};
-  std::optional<Debounce> debounce = {};  // not together with idempotency_key or scheduled_for
+  std::optional<Debounce> debounce = {};  // not together with idempotency_key, scheduled_for or url
 };
 
 // Limits and forms of a draft; the error names the API's field. Whether `payload` is an object is the caller's to know.

@@ -38,6 +38,7 @@ TEST(Job, DraftsOverALimitAreRefusedByField) {
   EXPECT_EQ(field_of({.type = "a", .idempotency_key = ""}), "idempotencyKey");
   EXPECT_EQ(field_of({.type = "a", .max_attempts = 0}), "maxAttempts");
   EXPECT_EQ(field_of({.type = "a", .idempotency_key = "k", .debounce = Debounce{"d", seconds(1)}}), "debounce");
+  EXPECT_EQ(field_of({.type = "a", .url = "https://a.example", .debounce = Debounce{"d", seconds(1)}}), "debounce");
   EXPECT_EQ(field_of({.type = "a", .debounce = Debounce{"d", seconds(86'401)}}), "debounce.seconds");
 }
 

@@ -295,7 +295,7 @@ DECLARE
   names text[]; levels integer[]; heads timestamptz[]; head_ids bigint[]; quotas bigint[];
   openings timestamptz[];        -- when the limit of the line's type lets more through
   limited text[] := '{}'; open_types text[] := '{}'; has_other boolean := false;
-  first integer := 1; last integer; shares bigint[]; got bigint;
+  first integer := 1; last integer; shares bigint[]; share bigint; got bigint; is_short boolean;
   left_over background_jobs; due timestamptz;
 BEGIN
   FOR line IN SELECT * FROM job_lines(kinds, limits, skipped, wanted, with_url) LOOP
@@ -327,24 +327,31 @@ BEGIN
     shares := CASE first WHEN last THEN ARRAY[remaining]
               ELSE job_shares(names[first:last], levels[first], heads[first:last], head_ids[first:last], quotas[first:last], remaining,
                               with_url) END;
-    FOR i IN first .. last LOOP
-      CONTINUE WHEN heads[i] > at OR least(quotas[i], shares[i - first + 1]) = 0;
-      RETURN QUERY UPDATE background_jobs AS job
-        SET status = 'processing', attempts = attempts + 1, started_at = at, debounce_key = NULL, progress = NULL, worker_id = worker,
-            lease_token = gen_random_uuid(), lease_ms = lease, lease_expires_at = at + lease * interval '1 millisecond',
-            updated_at = greatest(at, updated_at + interval '1 microsecond')
-        WHERE ctid = ANY (ARRAY(
-          SELECT ctid FROM background_jobs
-          WHERE status = 'pending' AND has_url = with_url AND job_type = names[i] AND priority = levels[i]
-          AND (scheduled_for, id) >= (heads[i], head_ids[i]) AND scheduled_for <= at
-          ORDER BY scheduled_for, id LIMIT least(quotas[i], shares[i - first + 1]) FOR UPDATE SKIP LOCKED))
-        RETURNING job.*;
-      GET DIAGNOSTICS got = ROW_COUNT;
-      remaining := remaining - got;
-      IF got > 0 AND names[i] = ANY (open_types) THEN PERFORM note_job_starts(names[i], got); END IF;
-      FOR other IN 1 .. lines LOOP
-        IF names[other] = names[i] THEN quotas[other] := quotas[other] - got; END IF;
+    -- Of a share that another claim is at, the neighbours give the rest: no lower priority comes before them.
+    FOR turn IN 1 .. 2 LOOP
+      is_short := false;
+      FOR i IN first .. last LOOP
+        share := least(quotas[i], CASE turn WHEN 1 THEN shares[i - first + 1] ELSE remaining END);
+        CONTINUE WHEN heads[i] > at OR share = 0;
+        RETURN QUERY UPDATE background_jobs AS job
+          SET status = 'processing', attempts = attempts + 1, started_at = at, debounce_key = NULL, progress = NULL, worker_id = worker,
+              lease_token = gen_random_uuid(), lease_ms = lease, lease_expires_at = at + lease * interval '1 millisecond',
+              updated_at = greatest(at, updated_at + interval '1 microsecond')
+          WHERE ctid = ANY (ARRAY(
+            SELECT ctid FROM background_jobs
+            WHERE status = 'pending' AND has_url = with_url AND job_type = names[i] AND priority = levels[i]
+            AND (scheduled_for, id) >= (heads[i], head_ids[i]) AND scheduled_for <= at
+            ORDER BY scheduled_for, id LIMIT share FOR UPDATE SKIP LOCKED))
+          RETURNING job.*;
+        GET DIAGNOSTICS got = ROW_COUNT;
+        remaining := remaining - got;
+        is_short := is_short OR got < share;
+        IF got > 0 AND names[i] = ANY (open_types) THEN PERFORM note_job_starts(names[i], got); END IF;
+        FOR other IN 1 .. lines LOOP
+          IF names[other] = names[i] THEN quotas[other] := quotas[other] - got; END IF;
+        END LOOP;
       END LOOP;
+      EXIT WHEN first = last OR NOT is_short;
     END LOOP;
     first := last + 1;
   END LOOP;
@@ -562,7 +569,7 @@ END $$;
 
 -- --- for programs with nothing but SQL ---
 
--- Claims the job that comes first, for `lease_ms` milliseconds, of one of these types, or of any; jobs with a url are Hearth's.
+-- Claims the job that comes first, for `lease_ms` milliseconds (1 s to 1 h), of one of these types, or of any; jobs with a url are Hearth's.
 -- A row without id if there is none. Show its lease_token to the functions below.
 CREATE FUNCTION claim_next_job(worker_id text, job_types text[] DEFAULT NULL, lease_ms bigint DEFAULT 30000) RETURNS background_jobs
   LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
@@ -570,7 +577,7 @@ DECLARE
   claimed background_jobs;
 BEGIN
   PERFORM take_over_expired_jobs(100);
-  SELECT job.* INTO claimed FROM claim_jobs(worker_id, job_types, NULL, NULL, 1, lease_ms, false) AS job WHERE job.id IS NOT NULL;
+  SELECT job.* INTO claimed FROM claim_jobs(worker_id, job_types, NULL, NULL, 1, least(greatest(lease_ms, 1000), 3600000), false) AS job WHERE job.id IS NOT NULL;
   RETURN claimed;
 END $$;
 

@@ -100,7 +100,7 @@ void add_built_in_handlers(jobs::JobHandlers& handlers, const BuiltInParts& part
   add<CleanupExpired>(handlers, "cleanup_expired", {.concurrency = 1, .timeout = minutes(30)}, parts, concurrency, cleanup_expired);
   add<RecomputeRankings>(handlers, "recompute_rankings", {.concurrency = 1, .timeout = minutes(5)}, parts, concurrency, recompute_rankings);
 
-  HandlerOptions options{.concurrency = concurrency("webhook").value_or(8), .timeout = minutes(1), .batch = 8};
+  HandlerOptions options{.concurrency = concurrency("webhook").value_or(8), .timeout = minutes(1)};
   handlers.set_webhook(options, [&parts](const JobRun& run) {
     return post_webhook(parts.web, {.secret = parts.webhook_secret, .allows_private = parts.fetches_private}, parts.clock, run);
   });

@@ -48,6 +48,7 @@ jobs::Outcome post_webhook(web::WebClient& web, const WebhookOptions& options, c
                           .body = body_of(run.job),
                           .timeout = kTimeout,
                           .answer_bytes_max = kAnswerBytesMax,
+                          .cuts_answer = true,
                           .allows_private = options.allows_private};
   auto now = std::chrono::duration_cast<std::chrono::seconds>(clock.now().time_since_epoch()).count();
   std::string timestamp = std::to_string(now);

@@ -290,10 +290,10 @@ Result<std::optional<Hop>> redirected(const Hop& from, const WebResponse& answer
 // a request that may not.
 class WebClient::Lanes {
  public:
-  Result<WebResponse> exchange(const Hop& hop, std::size_t body_bytes_max, milliseconds timeout, microseconds& spent,
+  Result<WebResponse> exchange(const Hop& hop, const WebRequest& request, milliseconds timeout, microseconds& spent,
                                const std::stop_token& stop) {
     auto lane = take(hop.allows_private);
-    Exchange exchange{.body_bytes_max = body_bytes_max, .allows_private = hop.allows_private, .response = {}};
+    Exchange exchange{.body_bytes_max = request.answer_bytes_max, .allows_private = hop.allows_private, .response = {}};
     auto headers = header_lines(hop);
     auto url = hop.url.text();
     set_rules(lane->easy.get(), exchange);
@@ -306,7 +306,8 @@ class WebClient::Lanes {
     curl_easy_getinfo(lane->easy.get(), CURLINFO_RESPONSE_CODE, &status);
     spent += microseconds(took);
     give_back(std::move(lane), hop.allows_private);
-    if (code != CURLE_OK) return std::unexpected(failure(exchange, hop.url.authority(), code));
+    bool is_cut = request.cuts_answer && (exchange.is_body_too_large || code == CURLE_FILESIZE_EXCEEDED);
+    if (code != CURLE_OK && !is_cut) return std::unexpected(failure(exchange, hop.url.authority(), code));
     exchange.response.status = static_cast<int>(status);
     return std::move(exchange.response);
   }
@@ -359,7 +360,7 @@ Result<WebResponse> WebClient::send(const WebRequest& request, std::stop_token s
     }
     auto left = request.timeout - std::chrono::duration_cast<milliseconds>(spent);
     if (left <= milliseconds(0)) return std::unexpected(late(host));
-    auto response = lanes_->exchange(hop, request.answer_bytes_max, left, spent, stop);
+    auto response = lanes_->exchange(hop, request, left, spent, stop);
     if (!response || request.redirects_max == 0 || !is_redirect(*response)) return response;
     if (redirects == request.redirects_max) {
       return fail(ErrorCode::kUnavailable, host + " redirects on, after " + std::to_string(redirects) + " redirects");

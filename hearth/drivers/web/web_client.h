@@ -37,6 +37,7 @@ struct WebRequest {
   std::string body = {};
   std::chrono::milliseconds timeout{10'000};  // of all of it
   std::size_t answer_bytes_max = 1 << 20;     // of its body; its head has kHeaderBytesMax
+  bool cuts_answer = false;                   // a longer body is no error: it is left out, or a part of it
   int redirects_max = 0;                      // 0: a redirect is the answer
   bool allows_private = false;
 };

@@ -1,7 +1,9 @@
 #include "hearth/jobs/stores/postgres_enqueue_groups.h"
 
+#include <algorithm>
 #include <iterator>
 #include <ranges>
+#include <string_view>
 #include <utility>
 
 #include "hearth/jobs/stores/postgres_job_rows.h"
@@ -13,6 +15,7 @@ constexpr std::size_t kWaitingDraftsMax = 50'000;
 constexpr std::size_t kDraftsPerGroupMax = kJobsPerEnqueueMax;
 // While one commits, the next one inserts.
 constexpr int kGroupsMax = 2;
+constexpr std::string_view kLockNotAvailable = "55P03";
 
 }  // namespace
 
@@ -27,12 +30,17 @@ class EnqueueGroups::Group final : public WorkItem<postgres::Connection> {
       for (const JobDraft& draft : caller.drafts) drafts.push_back(&draft);
     }
     try {
+      // Another program's open transaction may hold a key: its caller is told soon, and the others of the group go on without.
+      bool has_key = std::ranges::any_of(drafts, [](const JobDraft* draft) { return draft->idempotency_key || draft->debounce; });
+      if (has_key) connection.execute("SET LOCAL lock_timeout = '1s'");
       answer_ = insert_jobs(connection, drafts);
       return {};
     } catch (const postgres::Failure& failure) {
-      if (!failure.is_data_error()) throw;
+      bool is_held = failure.sqlstate() == kLockNotAvailable;
+      if (!failure.is_data_error() && !is_held) throw;
       is_refused_ = true;
-      answer_ = std::unexpected(to_draft_error(failure));
+      answer_ = is_held ? Answer(std::unexpect, Error{ErrorCode::kUnavailable, "an open transaction holds the key of this job; try again"})
+                        : Answer(std::unexpect, to_draft_error(failure));
       return std::unexpected(answer_.error());
     }
   }

@@ -378,6 +378,18 @@ TEST_F(PostgresJobQueueTest, TwoWhoClaimAtOncePassEachOther) {
   EXPECT_EQ(number("SELECT count(*) FROM background_jobs WHERE worker_id = 'a'"), 6);
 }
 
+TEST_F(PostgresJobQueueTest, WhatAnotherClaimIsAtIsMadeUpForByOthersOfItsPriority) {
+  for (int i = 0; i < 3; ++i) add({.type = "held", .priority = 9});
+  for (int i = 0; i < 6; ++i) add({.type = "free", .priority = 9});
+  for (int i = 0; i < 5; ++i) add({.type = "free", .priority = 8});
+  sql_.execute("BEGIN; SELECT FROM background_jobs WHERE job_type = 'held' FOR UPDATE");
+  auto jobs = claim({.limit = 5});
+  EXPECT_EQ(jobs.size(), 5u);
+  for (const auto& job : jobs) EXPECT_EQ(find(job.id).priority, 9);
+  EXPECT_EQ(claim({.limit = 5}).size(), 5u) << "then the next priority";
+  sql_.execute("COMMIT");
+}
+
 TEST_F(PostgresJobQueueTest, ALimitThatAnotherHoldsDelaysOnlyItsOwnType) {
   ASSERT_TRUE(run(jobs_->admin().configure({.type = "limited", .rate = TypeSettings::Rate{.count = 5, .window = hours(1)}})));
   for (const char* type : {"limited", "limited", "other"}) add({.type = type});
