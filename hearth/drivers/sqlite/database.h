@@ -23,9 +23,9 @@
 #include <type_traits>
 #include <utility>
 
-#include "hearth/base/work.h"
 #include "hearth/base/result.h"
 #include "hearth/base/task.h"
+#include "hearth/base/work.h"
 #include "hearth/drivers/sqlite/connection.h"
 
 namespace hearth::sqlite {

@@ -22,8 +22,8 @@ struct InboxChanges;
 class PostgresLikeInbox final : public LikeInbox {
  public:
   // Looks the tables up, notes their names for functions in SQL, and puts the triggers on the ratings, if they are not there.
-  // Where Hearth may not do that, what other programs write is left to the reconciler, and a warning says so. The database has been migrated, and outlives the inbox.
-  // Errors as those of PostgresLikeLedger::open().
+  // Where Hearth may not do that, what other programs write is left to the reconciler, and a warning says so. The database has been
+  // migrated, and outlives the inbox. Errors as those of PostgresLikeLedger::open().
   static Result<std::unique_ptr<PostgresLikeInbox>> open(postgres::Database& database, const LedgerNames& names = {});
   ~PostgresLikeInbox() override;
 
