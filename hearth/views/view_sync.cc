@@ -1,0 +1,1 @@
+#include "hearth/views/view_sync.h"

@@ -1,0 +1,1 @@
+#include "hearth/views/viewer_keys.h"

@@ -1,0 +1,72 @@
+#pragma once
+
+// Who a viewer is without saying it: keyed hashes of what a request says. No address is stored anywhere.
+//
+// Users are hashed under a key that stays. Anonymous viewers, their address and user agent, are hashed under a key that is
+// replaced every window, so that nobody can tell afterwards who they were; a viewer is looked up under the key before as well.
+// All nodes share the keys through SQL. A new key is made ahead of the time from which it is used, so that all nodes change
+// over at the same moment.
+
+#include <chrono>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "hearth/base/clock.h"
+#include "hearth/base/guarded.h"
+#include "hearth/base/result.h"
+#include "hearth/views/view.h"
+
+namespace hearth::views {
+
+inline constexpr std::size_t kViewerKeyBytes = 32;
+
+// The keys in SQL. It blocks: for background threads and starts. Thread-safe.
+class ViewerKeyStore {
+ public:
+  virtual ~ViewerKeyStore() = default;
+
+  struct Key {
+    UtcMicros from{};   // in use from then on, until the next one's; the key of users has none: 0
+    std::string bytes;  // kViewerKeyBytes
+  };
+  // The key that hashes users, made at the first call ever; `proposed` is taken if there is none.
+  virtual Result<Key> user_key(const std::string& proposed) = 0;
+  // Keys of anonymous viewers, newest first, at least one. Adds `proposed` if the newest key's time is not `after` the given
+  // one, in one step: of nodes that do so at once one wins, and all get that. Drops all but the newest four.
+  virtual Result<std::vector<Key>> anonymous_keys(const Key& proposed, UtcMicros after) = 0;
+};
+
+struct ViewerHash {
+  Viewer viewer = 0;
+  std::optional<Viewer> previous = {};
+};
+
+class ViewerKeys {
+ public:
+  // `window`: how long a viewer counts once.
+  ViewerKeys(ViewerKeyStore& store, const Clock& clock, std::chrono::hours window);
+
+  // Reads the keys, and makes the next one in time. Before serving, then once a minute; kUnavailable: SQL is away, and the
+  // keys that are known stay in use. Blocks.
+  Result<void> refresh();
+
+  // Thread-safe. REQUIRES: refresh() succeeded once.
+  Viewer user(std::string_view user) const;
+  ViewerHash anonymous(std::string_view address, std::string_view user_agent) const;
+
+ private:
+  struct Keys {
+    std::string user;
+    std::vector<ViewerKeyStore::Key> anonymous;  // newest first
+  };
+
+  ViewerKeyStore& store_;
+  const Clock& clock_;
+  const std::chrono::hours window_;
+  Guarded<std::shared_ptr<const Keys>> keys_{nullptr};
+};
+
+}  // namespace hearth::views
