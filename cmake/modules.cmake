@@ -91,3 +91,22 @@ const std::span<const std::string_view> ${variable} = kFiles;
 ")
   target_sources(${target} PRIVATE ${out})
 endfunction()
+
+# hearth_embed_lua(target namespace file.lua …): the scripts as strings of that namespace, kChange for change.lua. Written at
+# configure time, as those of SQL.
+function(hearth_embed_lua target namespace)
+  set(body "")
+  foreach(script ${ARGN})
+    set(file ${CMAKE_CURRENT_SOURCE_DIR}/${script})
+    file(READ ${file} lua)
+    set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS ${file})
+    get_filename_component(name ${script} NAME_WE)
+    string(SUBSTRING ${name} 0 1 first)
+    string(TOUPPER ${first} first)
+    string(SUBSTRING ${name} 1 -1 rest)
+    string(APPEND body "extern const char k${first}${rest}[];\nconst char k${first}${rest}[] = R\"hearth_lua(${lua})hearth_lua\";\n")
+  endforeach()
+  set(out ${CMAKE_CURRENT_BINARY_DIR}/scripts_lua.cc)
+  file(CONFIGURE OUTPUT ${out} @ONLY CONTENT "namespace ${namespace} {\n@body@}\n")
+  target_sources(${target} PRIVATE ${out})
+endfunction()
