@@ -3,19 +3,13 @@
 #include <algorithm>
 #include <charconv>
 
+#include "hearth/content/field_checks.h"
 #include "hearth/content/username.h"
 
 namespace hearth::content {
 namespace {
 
 constexpr std::string_view kUsernameRule = "username must be 1 to 64 bytes of letters, digits, '_', '.' and '-'";
-
-Result<void> check_text(const std::optional<std::string>& text, std::size_t bytes_max, const char* field) {
-  if (!text) return {};
-  if (text->size() > bytes_max) return invalid(field, std::string(field) + " must be at most " + std::to_string(bytes_max) + " bytes");
-  if (text->contains('\0')) return invalid(field, std::string(field) + " must not contain NUL");
-  return {};
-}
 
 bool starts_with_ignoring_case(std::string_view text, std::string_view lower) {
   return text.size() >= lower.size() &&
@@ -31,12 +25,19 @@ bool is_web_url(std::string_view url) {
                               [](unsigned char c) { return c <= 0x20 || c == 0x7f || c == '"' || c == '<' || c == '>' || c == '\\'; });
 }
 
+}  // namespace
+
+Result<void> check_text(const std::optional<std::string>& text, std::size_t bytes_max, const char* field) {
+  if (!text) return {};
+  if (text->size() > bytes_max) return invalid(field, std::string(field) + " must be at most " + std::to_string(bytes_max) + " bytes");
+  if (text->contains('\0')) return invalid(field, std::string(field) + " must not contain NUL");
+  return {};
+}
+
 Result<void> check_url(std::string_view url, const char* field) {
   if (is_web_url(url)) return {};
   return invalid(field, std::string(field) + " must be an http or https URL of at most " + std::to_string(kUrlBytesMax) + " bytes");
 }
-
-}  // namespace
 
 Result<void> check(const UserDraft& draft) {
   if (!is_valid_username(draft.username)) return invalid("username", std::string(kUsernameRule));
