@@ -92,6 +92,30 @@ TEST(Clock, ASimulatedOneMovesOnlyWhenTold) {
   EXPECT_EQ(clock.steady() - steady, 250ms);
 }
 
+TEST(Clock, AStepOfTheWallAloneOrARestartOfTheMachineIsSeenWhereItShould) {
+  SimulatedClock clock;
+  auto wall = clock.now();
+  clock.advance(5s);
+  EXPECT_EQ(clock.boot(), 5s);
+  clock.step_wall(-1h);
+  EXPECT_EQ(clock.now(), wall + 5s - 1h);
+  EXPECT_EQ(clock.boot(), 5s);
+  auto boot = clock.boot_id();
+  clock.reboot();
+  EXPECT_EQ(clock.boot(), 0s);
+  EXPECT_NE(clock.boot_id(), boot);
+  EXPECT_EQ(clock.now(), wall + 5s - 1h);
+}
+
+TEST(Clock, TheSystemsOneKnowsItsBoot) {
+  SystemClock clock;
+  auto first = clock.boot();
+  EXPECT_GT(first, 0s);
+  EXPECT_GE(clock.boot(), first);
+  EXPECT_EQ(clock.boot_id().size(), 36u);
+  EXPECT_EQ(clock.boot_id(), SystemClock().boot_id());
+}
+
 TEST(Hash, TheStoredChecksumNeverChanges) {
   EXPECT_EQ(checksum64(""), 0x2d06800538d394c2u);  // XXH3's published value for no input
   EXPECT_NE(checksum64("a"), checksum64("b"));

@@ -1,8 +1,10 @@
 #include "hearth/base/clock.h"
 
 #include <fmt/format.h>
+#include <time.h>
 
 #include <charconv>
+#include <fstream>
 #include <optional>
 
 namespace hearth {
@@ -60,6 +62,18 @@ std::optional<UtcMicros> parse(std::string_view text) {
 }
 
 }  // namespace
+
+microseconds SystemClock::boot() const {
+  timespec time{};
+  clock_gettime(CLOCK_BOOTTIME, &time);
+  return std::chrono::seconds(time.tv_sec) + std::chrono::duration_cast<microseconds>(std::chrono::nanoseconds(time.tv_nsec));
+}
+
+std::string SystemClock::boot_id() const {
+  std::string id;
+  std::ifstream("/proc/sys/kernel/random/boot_id") >> id;
+  return id;
+}
 
 std::string to_rfc3339(UtcMicros time) {
   auto day = std::chrono::floor<std::chrono::days>(time);
