@@ -16,21 +16,32 @@ constexpr int kPrunedPerRecord = 20;
 
 }  // namespace
 
-Result<std::optional<Result<Post>>> recall(sqlite::Connection& connection, const IdempotencyKey& key, UtcMicros now) {
+Result<std::optional<std::string>> recall_text(sqlite::Connection& connection, const IdempotencyKey& key, UtcMicros now) {
   auto& row = connection.statement(kRecall).query(key.scope, micros(now - kIdempotencyKept));
   if (!row.next()) return std::nullopt;
   bool is_same_request = row.text(0) == key.request;
   std::string answer = row.string(1);
   row.reset();
   if (!is_same_request) return fail(ErrorCode::kIdempotencyKeyReused, "this Idempotency-Key came with another request before");
-  auto post = decode_answer(std::move(answer));
+  return answer;
+}
+
+Result<std::optional<Result<Post>>> recall(sqlite::Connection& connection, const IdempotencyKey& key, UtcMicros now) {
+  auto answer = recall_text(connection, key, now);
+  if (!answer) return std::unexpected(answer.error());
+  if (!*answer) return std::nullopt;
+  auto post = decode_answer(std::move(**answer));
   if (!post) return std::unexpected(post.error());
   return std::optional(std::move(*post));
 }
 
-void remember(sqlite::Connection& connection, const IdempotencyKey& key, const Result<Post>& answer, UtcMicros now) {
+void remember_text(sqlite::Connection& connection, const IdempotencyKey& key, std::string_view answer, UtcMicros now) {
   connection.statement(kPrune).run(micros(now - kIdempotencyKept), kPrunedPerRecord);
-  connection.statement(kRemember).run(key.scope, key.request, encode_answer(answer), micros(now));
+  connection.statement(kRemember).run(key.scope, key.request, answer, micros(now));
+}
+
+void remember(sqlite::Connection& connection, const IdempotencyKey& key, const Result<Post>& answer, UtcMicros now) {
+  remember_text(connection, key, encode_answer(answer), now);
 }
 
 }  // namespace hearth::content

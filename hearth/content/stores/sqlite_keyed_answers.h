@@ -1,0 +1,21 @@
+#pragma once
+
+#include "hearth/base/clock.h"
+#include "hearth/content/keyed_answers.h"
+#include "hearth/drivers/sqlite/database.h"
+
+namespace hearth::content {
+
+class SqliteKeyedAnswers final : public KeyedAnswers {
+ public:
+  SqliteKeyedAnswers(sqlite::Database& database, const Clock& clock) : database_(database), clock_(clock) {}
+
+  Task<Result<std::optional<std::string>>> find(IdempotencyKey key) override;
+  Task<Result<std::string>> keep(IdempotencyKey key, std::string answer) override;
+
+ private:
+  sqlite::Database& database_;
+  const Clock& clock_;
+};
+
+}  // namespace hearth::content
