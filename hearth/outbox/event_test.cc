@@ -17,7 +17,18 @@ const LikeChanged kLike{.post = "p",
                         .is_liked = true,
                         .at = UtcMicros(std::chrono::microseconds(1'700'000'000'000'003))};
 
-std::string encoded(const std::vector<LikeChanged>& events) {
+const Viewed kView{.item = "story",
+                   .kind = 1,
+                   .step = ViewStep::kRemembered,
+                   .viewer = ~std::uint64_t{0},
+                   .at = UtcMicros(std::chrono::microseconds(1'700'000'000'000'003)),
+                   .recorded_at = UtcMicros(std::chrono::microseconds(1'700'000'000'000'004)),
+                   .views = 12,
+                   .buffered = 3,
+                   .direct = 2};
+
+template <typename Event>
+std::string encoded(const std::vector<Event>& events) {
   std::string batch;
   for (const auto& event : events) encode(event, batch);
   return batch;
@@ -33,7 +44,7 @@ TEST(Event, ComesBackAsItWas) {
   const std::string longest(128, 'x');
   LikeChanged unlike{.post = longest, .session = longest, .version = ~std::uint64_t{0} >> 1, .previous = 0, .likes = 0, .is_liked = false};
   std::vector<LikeChanged> found;
-  std::string batch = encoded({kLike, unlike});
+  std::string batch = encoded<LikeChanged>({kLike, unlike});
   ASSERT_TRUE(decode(batch, [&](const LikeChanged& event) { found.push_back(event); }));
   ASSERT_EQ(found.size(), 2u);
   EXPECT_EQ(found[0].post, kLike.post);
@@ -54,7 +65,7 @@ TEST(Event, AnEmptyBatchHasNone) {
 }
 
 TEST(Event, ABatchThatIsCutShortFails) {
-  std::string batch = encoded({kLike, kLike});
+  std::string batch = encoded<LikeChanged>({kLike, kLike});
   for (std::size_t size = 1; size < batch.size(); ++size) {
     bool is_whole = true;
     std::size_t count = count_events(std::string_view(batch).substr(0, size), is_whole);
@@ -63,14 +74,53 @@ TEST(Event, ABatchThatIsCutShortFails) {
   }
 }
 
+TEST(Event, AViewComesBackAsItWas) {
+  std::vector<Viewed> found;
+  Viewed counted = kView;
+  counted.step = ViewStep::kCounted;
+  std::string batch = encoded<Viewed>({kView, counted});
+  ASSERT_TRUE(decode(batch, [&](const Viewed& event) { found.push_back(event); }));
+  ASSERT_EQ(found.size(), 2u);
+  EXPECT_EQ(found[0].kind, kView.kind);
+  EXPECT_EQ(found[0].step, ViewStep::kRemembered);
+  EXPECT_EQ(found[0].viewer, kView.viewer);
+  EXPECT_EQ(found[0].at, kView.at);
+  EXPECT_EQ(found[0].recorded_at, kView.recorded_at);
+  EXPECT_EQ(found[0].views, 12u);
+  EXPECT_EQ(found[0].buffered, 3u);
+  EXPECT_EQ(found[0].direct, 2u);
+  EXPECT_EQ(found[1].step, ViewStep::kCounted);
+}
+
+TEST(Event, EachReaderPassesOverWhatIsNotForIt) {
+  std::string batch;
+  for (char kind : std::string("lvvlvl")) kind == 'l' ? encode(kLike, batch) : encode(kView, batch);
+  std::size_t likes = 0;
+  std::size_t views = 0;
+  ASSERT_TRUE(decode(batch, [&](const LikeChanged& event) { likes += event.likes == kLike.likes ? 1 : 0; }));
+  ASSERT_TRUE(decode(batch, [&](const Viewed& event) { views += event.item == kView.item ? 1 : 0; }));
+  EXPECT_EQ(likes, 3u);
+  EXPECT_EQ(views, 3u);
+  EXPECT_FALSE(decode(std::string_view(batch).substr(0, batch.size() - 1), [](const Viewed&) {}));
+}
+
+TEST(Event, AViewThatIsCutShortFails) {
+  std::string batch = encoded<Viewed>({kView});
+  for (std::size_t size = 1; size < batch.size(); ++size) {
+    EXPECT_FALSE(decode(std::string_view(batch).substr(0, size), [](const Viewed&) {})) << size;
+  }
+}
+
 TEST(Event, RandomBytesNeverCrash) {
   std::mt19937_64 random(7);
-  std::string batch = encoded({kLike, kLike, kLike});
+  std::string batch = encoded<LikeChanged>({kLike, kLike, kLike});
+  encode(kView, batch);
   for (int i = 0; i < 20'000; ++i) {
     std::string damaged = batch;
     for (std::size_t flips = random() % 4 + 1; flips > 0; --flips) damaged[random() % damaged.size()] = static_cast<char>(random());
     bool is_whole = false;
     EXPECT_LE(count_events(damaged, is_whole), 3u + damaged.size() / 34);
+    (void)decode(damaged, [](const Viewed& event) { EXPECT_LE(event.item.size(), 128u); });
   }
 }
 
