@@ -63,10 +63,12 @@ class ViewerKeys {
     std::vector<ViewerKeyStore::Key> anonymous;  // newest first
   };
 
+  std::shared_ptr<const Keys> keys() const;
+
   ViewerKeyStore& store_;
   const Clock& clock_;
   const std::chrono::hours window_;
-  Guarded<std::shared_ptr<const Keys>> keys_{nullptr};
+  mutable Guarded<std::shared_ptr<const Keys>> keys_{nullptr};  // shared with requests that read it
 };
 
 }  // namespace hearth::views
