@@ -107,35 +107,63 @@ def load(server, connections, seconds, script=LUA, **settings):
     return result
 
 
-def beside_bare_loop(name, connections, seconds, data_root, flags=(), per_request=1, prepare=None, **settings):
-    """Warm up, measure Hearth, then the bare loop under the same load, and print both. A second is only to see that it works."""
-    with tempfile.TemporaryDirectory(dir=data_root) as data, Hearth(data, *flags) as hearth:
-        if prepare:
-            prepare(hearth)
-        if seconds > 1:
-            load(hearth, connections, max(2, seconds // 5), SEED=1, **settings)
-        start = hearth.metrics()
-        result = load(hearth, connections, seconds, SEED=2, **settings)
-        end = hearth.metrics()
-        memory = resident_mib(hearth.pid)
-    with BareLoop(os.cpu_count()) as bare:
-        if seconds > 1:
-            load(bare, connections, 2, SEED=1, **settings)
-        limit = load(bare, connections, min(seconds, max(3, seconds // 2)), SEED=2, **settings)
+class Comparison:
+    """Hearth under a load, warmed up, and then the bare loop under the same. A second is only to see that it works."""
 
-    errors = result["status_errors"] + result["socket_errors"]
-    flushed = end["hearth_flusher_events_total"] - start["hearth_flusher_events_total"]
-    print(f"{name:<34} {result['per_second'] * per_request:>10,.0f}/s  p50 {result['p50_ms']:>7.2f}  p99 {result['p99_ms']:>7.2f} ms"
-          f"  {result['cpu_us']:>7.1f} µs CPU  errors {errors}"
-          f"  | bare loop {limit['per_second'] * per_request:>9,.0f}/s {limit['cpu_us']:>5.1f} µs"
-          f"  ratio {result['per_second'] / limit['per_second']:.2f}", flush=True)
-    print(f"{'':<34}   outbox {start['hearth_outbox_bytes'] / 1e6:.1f} → {end['hearth_outbox_bytes'] / 1e6:.1f} MB,"
-          f" {flushed:,.0f} events flushed as {end['hearth_flusher_rows_total'] - start['hearth_flusher_rows_total']:,.0f} rows and"
-          f" {end['hearth_flusher_posts_total'] - start['hearth_flusher_posts_total']:,.0f} counts in"
-          f" {end['hearth_flusher_batches_total'] - start['hearth_flusher_batches_total']:.0f} transactions, {memory:.0f} MiB", flush=True)
-    if errors:
-        sys.exit(f"{name}: {errors} requests failed")
-    return result
+    def __init__(self, name, connections, seconds, data_root, flags=(), prepare=None, script=LUA, **settings):
+        self.name = name
+        with tempfile.TemporaryDirectory(dir=data_root) as data, Hearth(data, *flags) as hearth:
+            if prepare:
+                prepare(hearth)
+            if seconds > 1:
+                load(hearth, connections, max(2, seconds // 5), script, SEED=1, **settings)
+            self.start = hearth.metrics()
+            self.result = load(hearth, connections, seconds, script, SEED=2, **settings)
+            self.end = hearth.metrics()
+            self.memory_mib = resident_mib(hearth.pid)
+        with BareLoop(os.cpu_count()) as bare:
+            if seconds > 1:
+                load(bare, connections, 2, script, SEED=1, **settings)
+            self.limit = load(bare, connections, min(seconds, max(3, seconds // 2)), script, SEED=2, **settings)
+        self.errors = self.result["status_errors"] + self.result["socket_errors"]
+
+    def change(self, metric):
+        return self.end[metric] - self.start[metric]
+
+    def print(self, per_request=1):
+        result, limit = self.result, self.limit
+        print(f"{self.name:<34} {result['per_second'] * per_request:>10,.0f}/s  p50 {result['p50_ms']:>7.2f}  p99 {result['p99_ms']:>7.2f} ms"
+              f"  {result['cpu_us']:>7.1f} µs CPU  errors {self.errors}"
+              f"  | bare loop {limit['per_second'] * per_request:>9,.0f}/s {limit['cpu_us']:>5.1f} µs"
+              f"  ratio {result['per_second'] / limit['per_second']:.2f}", flush=True)
+
+    def expect_no_errors(self):
+        if self.errors:
+            sys.exit(f"{self.name}: {self.errors} requests failed")
+
+
+def beside_bare_loop(name, connections, seconds, data_root, per_request=1, **settings):
+    run = Comparison(name, connections, seconds, data_root, **settings)
+    run.print(per_request)
+    print(f"{'':<34}   outbox {run.start['hearth_outbox_bytes'] / 1e6:.1f} → {run.end['hearth_outbox_bytes'] / 1e6:.1f} MB,"
+          f" {run.change('hearth_flusher_events_total'):,.0f} events flushed as {run.change('hearth_flusher_rows_total'):,.0f} rows and"
+          f" {run.change('hearth_flusher_posts_total'):,.0f} counts in {run.change('hearth_flusher_batches_total'):.0f} transactions,"
+          f" {run.memory_mib:.0f} MiB", flush=True)
+    run.expect_no_errors()
+
+
+def print_machine():
+    commit = subprocess.run(["git", "describe", "--always", "--dirty"], cwd=ROOT, capture_output=True, text=True).stdout.strip()
+    model = re.search(r"model name\s*:\s*(.+)", pathlib.Path("/proc/cpuinfo").read_text())
+    print(f"commit {commit}, {os.cpu_count()} × {model.group(1) if model else 'CPU'}, Linux {os.uname().release}; wrk -t1 on the same machine")
+
+
+def use_build(path):
+    """The build that is measured; wrk must be there."""
+    global build
+    build = path.resolve()
+    if not shutil.which("wrk"):
+        sys.exit("wrk is missing: ./dev bench installs it")
 
 
 def throughput(options, data_root):
@@ -189,7 +217,6 @@ def memory_and_start(options, data_root):
 
 
 def main():
-    global build
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seconds", type=int, default=10, help="of each measured run (default 10)")
     parser.add_argument("--sustained", type=int, default=60, help="seconds of the run of unique likes (default 60)")
@@ -200,13 +227,8 @@ def main():
     options = parser.parse_args()
     if options.toy:
         options.seconds, options.sustained, options.likes = 1, 1, 20_000
-    build = options.build.resolve()
-    if not shutil.which("wrk"):
-        sys.exit("wrk is missing: ./dev bench installs it")
-
-    commit = subprocess.run(["git", "describe", "--always", "--dirty"], cwd=ROOT, capture_output=True, text=True).stdout.strip()
-    model = re.search(r"model name\s*:\s*(.+)", pathlib.Path("/proc/cpuinfo").read_text())
-    print(f"commit {commit}, {os.cpu_count()} × {model.group(1) if model else 'CPU'}, Linux {os.uname().release}; wrk -t1 on the same machine")
+    use_build(options.build)
+    print_machine()
     print("durability is commit (answered after the sync) unless the line says relaxed\n", flush=True)
     parts = {"throughput": throughput, "sustained": sustained, "memory": memory_and_start}
     with tempfile.TemporaryDirectory(dir=os.environ.get("BENCH_DATA", ROOT / "build")) as data_root:
