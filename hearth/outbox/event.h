@@ -33,7 +33,7 @@ enum class ViewStep : std::uint8_t {
 // The views of a story or a chapter changed. The three numbers are the item's after the change: so those who follow replace
 // what they have.
 struct Viewed {
-  std::string_view item;
+  std::string_view item = {};
   std::uint8_t kind = 0;  // of the item, as views number them
   ViewStep step = ViewStep::kCounted;
   std::uint64_t viewer = 0;    // 0 of kWritten
