@@ -442,7 +442,7 @@ class LimiterModelRun {
       case 3:
         return compare(some(2 + pick(3)), true);
       case 4:
-        if (pick(40) == 0) under_test_.restart();
+        if (pick(10) == 0) under_test_.restart();
         return;
       default:
         return compare(some(1), true);

@@ -148,29 +148,43 @@ Decision SlidingWindow::take(const Check& check, microseconds tick, UtcMicros no
 }
 
 void SlidingWindow::add(UtcMicros at, std::uint64_t cost) {
-  sum_ += static_cast<std::uint32_t>(cost);
+  auto added = static_cast<std::uint32_t>(std::min(cost, kLimitMax - sum_));  // only a log that lost refunds has more
+  if (added == 0) return;
+  sum_ += added;
   if (newest_.cost != 0 && newest_.at >= micros(at)) {
-    newest_.cost += static_cast<std::uint32_t>(cost);
+    newest_.cost += added;
     return;
   }
   if (newest_.cost != 0) push_log(newest_);
-  newest_ = {.at = micros(at), .cost = static_cast<std::uint32_t>(cost)};
+  newest_ = {.at = micros(at), .cost = added};
+}
+
+void SlidingWindow::take_from_newest(std::uint32_t cost) {
+  sum_ -= cost;
+  newest_.cost -= cost;
+  if (newest_.cost != 0) return;
+  newest_ = log_ ? (*log_)[--log_->size] : Pair{};
+  if (log_ && log_->size == 0) resize_log(0);
 }
 
 std::uint64_t SlidingWindow::refund(std::uint64_t cost, std::chrono::milliseconds window, UtcMicros now) {
   drop_left(length(window), micros(now));
   cost = std::min<std::uint64_t>(cost, sum_);
-  sum_ -= static_cast<std::uint32_t>(cost);
-  std::uint64_t left = cost;
-  while (left != 0) {
+  for (std::uint64_t left = cost; left != 0;) {
     auto back = static_cast<std::uint32_t>(std::min<std::uint64_t>(left, newest_.cost));
-    newest_.cost -= back;
+    take_from_newest(back);
     left -= back;
-    if (newest_.cost != 0) break;
-    newest_ = log_ ? (*log_)[--log_->size] : Pair{};
-    if (log_ && log_->size == 0) resize_log(0);
   }
   return cost;
+}
+
+void SlidingWindow::move_before(UtcMicros now) {
+  std::uint64_t late = 0;
+  while (newest_.cost != 0 && newest_.at > micros(now)) {
+    late += newest_.cost;
+    take_from_newest(newest_.cost);
+  }
+  add(now, late);
 }
 
 bool SlidingWindow::is_empty(std::chrono::milliseconds window, UtcMicros now) {

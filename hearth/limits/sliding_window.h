@@ -41,8 +41,10 @@ class SlidingWindow {
   std::uint64_t refund(std::uint64_t cost, std::chrono::milliseconds window, UtcMicros now);
   bool is_empty(std::chrono::milliseconds window, UtcMicros now);
 
-  // What take() admitted, in the order in which it did: for those who read it from a log. `at` is not before the newest one's.
+  // What take() admitted, in the order in which it did: for those who read it from a log.
   void add(UtcMicros at, std::uint64_t cost);
+  // What is said to come after `now` counts as of `now`: for a clock that was set back.
+  void move_before(UtcMicros now);
   // When the newest admission counts: what take() made of its `now`. 1970 when empty.
   UtcMicros newest() const;
 
@@ -64,6 +66,7 @@ class SlidingWindow {
   struct Log;  // a ring of pairs, the oldest first
 
   void drop_left(std::int64_t window, std::int64_t now);
+  void take_from_newest(std::uint32_t cost);
   void push_log(Pair pair);
   void resize_log(std::uint32_t capacity);
   Pair oldest() const;
