@@ -1,12 +1,14 @@
 #include "hearth/views/view_store_conformance.h"
 
 #include <algorithm>
+#include <atomic>
 #include <map>
 #include <optional>
 #include <random>
 #include <set>
 #include <thread>
 
+#include "hearth/views/view_sync.h"
 
 namespace hearth::views {
 
@@ -632,6 +634,90 @@ TEST_P(BufferedViewsConformance, ARestartKeepsMarks) {
   EXPECT_TRUE(buffered().empty());
   EXPECT_EQ(in_sql(story("s")), 2u);
   EXPECT_EQ(in_sql(chapter("c")), 1u);
+}
+
+// --- a sync ---
+
+TEST_P(BufferedViewsConformance, ASyncBringsAllThatWasAnsweredToSqlAndSaysWhat) {
+  for (Viewer viewer = 0; viewer < 5; ++viewer) view(story("s"), viewer);
+  for (Viewer viewer = 0; viewer < 3; ++viewer) view(chapter("c"), viewer);
+  view(chapter("d"), 1);
+  pass_time();
+  SystemClock system;
+  const Clock& clock = under_test->clock() ? static_cast<const Clock&>(*under_test->clock()) : system;
+  ViewSync sync(buffered_views(), ledger(), clock);
+  auto report = must(run(sync.run()));
+  EXPECT_EQ(report.stories, 1u);
+  EXPECT_EQ(report.chapters, 2u);
+  EXPECT_EQ(report.story_views, 5u);
+  EXPECT_EQ(report.chapter_views, 4u);
+  EXPECT_EQ(in_sql(story("s")), 5u);
+  EXPECT_EQ(in_sql(chapter("c")), 3u);
+
+  view(story("s"), 7);
+  pass_time();
+  auto next = must(run(sync.run()));
+  EXPECT_EQ(next.stories, 1u);
+  EXPECT_EQ(next.story_views, 1u);
+  EXPECT_EQ(next.chapters, 0u);
+  auto idle = must(run(sync.run()));
+  EXPECT_EQ(idle.stories + idle.chapters, 0u);
+  EXPECT_EQ(sync.stats().runs, 3u);
+  EXPECT_EQ(sync.stats().views, 10u);
+  EXPECT_EQ(sync.stats().items, 4u);
+}
+
+TEST_P(BufferedViewsConformance, ASyncTakesMoreItemsThanOneRoundHolds) {
+  constexpr int kItems = static_cast<int>(kItemsPerWriteMax) * 2 + 100;
+  for (int i = 0; i < 4; ++i) {
+    loops.spawn(i, [](ViewStore& live, int begin) -> Task<void> {
+      for (int item = begin; item < kItems; item += 4) {
+        auto outcome = co_await live.view({.item = story("item" + std::to_string(item)), .viewer = 1});
+        EXPECT_TRUE(outcome);
+      }
+    }(store(), i));
+  }
+  loops.run();
+  pass_time();
+  SystemClock system;
+  const Clock& clock = under_test->clock() ? static_cast<const Clock&>(*under_test->clock()) : system;
+  ViewSync sync(buffered_views(), ledger(), clock);
+  EXPECT_EQ(must(run(sync.run())).story_views, static_cast<std::uint64_t>(kItems));
+  EXPECT_EQ(stats().stories, 0u);
+  EXPECT_EQ(in_sql(story("item" + std::to_string(kItems - 1))), 1u);
+}
+
+TEST_P(BufferedViewsConformance, SyncsAtOnceUnderLoadCountEachViewOnce) {
+  SystemClock clock;
+  ViewSync one(buffered_views(), ledger(), clock);
+  ViewSync other(buffered_views(), ledger(), clock);  // as if on another node
+  std::atomic<std::uint64_t> added{0};
+  auto sync = [](ViewSync& own, std::atomic<std::uint64_t>& sum) -> Task<void> {
+    for (int i = 0; i < 3; ++i) {
+      auto report = co_await own.run();
+      if (report) sum += report->story_views;
+      EXPECT_TRUE(report) << (report ? "" : report.error().message);
+    }
+  };
+  constexpr int kViewers = 100;
+  for (int i = 0; i < 2; ++i) {
+    loops.spawn(i, [](ViewStore& live, int begin) -> Task<void> {
+      for (int viewer = begin; viewer < kViewers; viewer += 2) {
+        for (int item = 0; item < 5; ++item) {
+          auto outcome = co_await live.view({.item = story(std::to_string(item)), .viewer = Viewer(viewer)});
+          EXPECT_TRUE(outcome);
+        }
+      }
+    }(store(), i));
+  }
+  loops.spawn(2, sync(one, added));
+  loops.spawn(3, sync(one, added));
+  loops.spawn(1, sync(other, added));
+  loops.run();
+  pass_time();
+  added += must(run(one.run())).story_views;
+  EXPECT_EQ(added, static_cast<std::uint64_t>(kViewers * 5));
+  for (int item = 0; item < 5; ++item) EXPECT_EQ(in_sql(story(std::to_string(item))), static_cast<std::uint64_t>(kViewers));
 }
 
 // Views, syncs that end early, and restarts: SQL never has more than was counted, and all of it in the end.

@@ -12,6 +12,7 @@
 #include "hearth/base/clock.h"
 #include "hearth/base/guarded.h"
 #include "hearth/base/result.h"
+#include "hearth/base/single_flight.h"
 #include "hearth/base/task.h"
 #include "hearth/views/buffered_views.h"
 #include "hearth/views/view_ledger.h"
@@ -32,8 +33,10 @@ class ViewSync {
   ViewSync(BufferedViews& live, ViewLedger& ledger, const Clock& clock) : live_(live), ledger_(ledger), clock_(clock) {}
 
   // Everything that was answered before the call is in SQL when it returns. kUnavailable: SQL or the live store is away, and
-  // what it had done so far stands. Thread-safe.
+  // what it had done so far stands. Calls of one process follow one another. Thread-safe.
   Task<Result<SyncReport>> run();
+  // Drops the calls that wait for another. REQUIRES: their io_contexts run no more and still exist.
+  void abandon_waiters() { flights_.abandon_waiters(); }
 
   struct Stats {
     std::uint64_t runs = 0;
@@ -45,10 +48,13 @@ class ViewSync {
   Stats stats() const;
 
  private:
+  Task<Result<SyncReport>> run_alone();
+
   BufferedViews& live_;
   ViewLedger& ledger_;
   const Clock& clock_;
-  Guarded<Stats> stats_{Stats{}};
+  SingleFlight flights_;
+  mutable Guarded<Stats> stats_{Stats{}};
 };
 
 }  // namespace hearth::views

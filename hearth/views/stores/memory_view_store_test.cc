@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include <atomic>
+
 #include "hearth/views/test_world.h"
 #include "hearth/views/view_store_conformance.h"
 
@@ -30,11 +32,13 @@ class ForgetfulStore final : public ViewStore {
  public:
   explicit ForgetfulStore(World& world) : world_(world) {}
   Task<Result<ViewOutcome>> view(View view) override {
-    forget();
-    co_return co_await world_.stack->store->view(std::move(view));
+    if (calls_under_way_++ == 0) forget();
+    auto outcome = co_await world_.stack->store->view(std::move(view));
+    --calls_under_way_;
+    co_return outcome;
   }
   Task<Result<std::vector<ViewTotal>>> totals(std::vector<ViewedItem> items) override {
-    forget();
+    if (calls_under_way_ == 0) forget();
     co_return co_await world_.stack->store->totals(std::move(items));
   }
   Task<Result<std::vector<HourViews>>> hours(ViewedItem item, UtcHour since) override {
@@ -50,6 +54,7 @@ class ForgetfulStore final : public ViewStore {
     world_.stack->store->evict();
   }
   World& world_;
+  std::atomic<int> calls_under_way_{0};
 };
 
 class ForgetfulStoreUnderTest final : public ViewStoreUnderTest {
