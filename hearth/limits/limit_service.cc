@@ -27,9 +27,7 @@ bool Answers::is_allowed() const {
 }
 
 Task<Result<Answers>> LimitService::take(std::vector<Ask> asks) {
-  auto answers = co_await run(std::move(asks), Act::kTake);
-  if (answers) add_one(answers->is_allowed() ? allowed_ : refused_);
-  co_return answers;
+  return run(std::move(asks), Act::kTake);
 }
 
 Task<Result<Answers>> LimitService::peek(std::vector<Ask> asks) {
@@ -134,9 +132,7 @@ void LimitService::note_success() {
 
 LimitService::Stats LimitService::stats() const {
   auto read = [](const std::atomic<std::uint64_t>& counter) { return counter.load(std::memory_order_relaxed); };
-  return {.allowed = read(allowed_),
-          .refused = read(refused_),
-          .store_failures = read(store_failures_),
+  return {.store_failures = read(store_failures_),
           .by_local = read(by_local_),
           .by_open = read(by_open_),
           .by_closed = read(by_closed_)};

@@ -51,8 +51,6 @@ class LimitService {
   Task<Result<Answers>> refund(Ask ask);
 
   struct Stats {
-    std::uint64_t allowed = 0;  // takes
-    std::uint64_t refused = 0;  // takes
     std::uint64_t store_failures = 0;
     // Checks that were answered by their failure policy.
     std::uint64_t by_local = 0;
@@ -79,8 +77,6 @@ class LimitService {
   // Safe by themselves.
   std::atomic<bool> is_away_{false};
   std::atomic<std::int64_t> failed_at_{0};  // of the steady clock
-  std::atomic<std::uint64_t> allowed_{0};
-  std::atomic<std::uint64_t> refused_{0};
   std::atomic<std::uint64_t> store_failures_{0};
   std::atomic<std::uint64_t> by_local_{0};
   std::atomic<std::uint64_t> by_open_{0};

@@ -167,7 +167,7 @@ Result<std::vector<Rule>> parse_rules(std::string& text) {
   return rules;
 }
 
-Result<std::vector<Rule>> read_rules_file(const std::filesystem::path& path) {
+Result<std::string> read_rules_file(const std::filesystem::path& path) {
   std::error_code error;
   auto size = std::filesystem::file_size(path, error);
   if (error) return invalid("ratelimit.rules_file", path.string() + ": " + error.message());
@@ -175,9 +175,7 @@ Result<std::vector<Rule>> read_rules_file(const std::filesystem::path& path) {
   std::ifstream file(path, std::ios::binary);
   std::string text(std::istreambuf_iterator<char>(file), {});
   if (file.bad() || !file.is_open()) return invalid("ratelimit.rules_file", path.string() + " cannot be read");
-  auto rules = parse_rules(text);
-  if (!rules) return invalid("ratelimit.rules_file", path.string() + ": " + rules.error().message);
-  return rules;
+  return text;
 }
 
 void write_rules(JsonWriter& json, const std::vector<Rule>& rules) {

@@ -18,8 +18,8 @@ inline constexpr std::size_t kRulesFileBytesMax = 1024 * 1024;
 // "includesService"?}]}. Strict: fails with kInvalidArgument naming the field, as rules[2].windowMs. `text` may grow by
 // kJsonPadding bytes of capacity.
 Result<std::vector<Rule>> parse_rules(std::string& text);
-// The same from a file; errors name it.
-Result<std::vector<Rule>> read_rules_file(const std::filesystem::path& path);
+// The text of a file of rules; errors name it.
+Result<std::string> read_rules_file(const std::filesystem::path& path);
 
 // Appends "rules": […] to an open object, each rule with all its fields.
 void write_rules(JsonWriter& json, const std::vector<Rule>& rules);

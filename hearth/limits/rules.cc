@@ -47,16 +47,26 @@ bool covers(const Rule& rule, const RuleSet::Route& route) {
   });
 }
 
+bool is_among(const std::string& text, const std::vector<RuleSet::Route>& routes) {
+  auto parts = route_parts(text);
+  return parts && std::ranges::any_of(routes, [&](const RuleSet::Route& route) { return covers(*parts, route); });
+}
+
 Result<void> check_routes(const std::vector<Rule>& rules, const std::vector<RuleSet::Route>& routes) {
   for (std::size_t i = 0; i < rules.size(); ++i) {
     for (std::size_t j = 0; j < rules[i].routes.size(); ++j) {
       const auto& text = rules[i].routes[j];
-      auto parts = route_parts(text);
-      if (parts && std::ranges::any_of(routes, [&](const RuleSet::Route& route) { return covers(*parts, route); })) continue;
+      if (is_among(text, routes)) continue;
       return invalid("rules[" + std::to_string(i) + "].routes[" + std::to_string(j) + "]", "there is no route " + text);
     }
   }
   return {};
+}
+
+std::string key_of(const Rule& rule, Identity identity, std::string_view who) {
+  std::string key("r:");
+  key.append(rule.name).append(":").append(name_of(identity)).append(":").append(who);
+  return key;
 }
 
 }  // namespace
@@ -92,9 +102,12 @@ std::optional<RouteParts> route_parts(std::string_view route) {
 }
 
 Check check_of(const Rule& rule, std::string_view who) {
-  std::string key("r:");
-  key.append(rule.name).append(":").append(name_of(rule.identity)).append(":").append(who);
-  return {.key = std::move(key), .limit = rule.limit, .window = rule.window, .algorithm = rule.algorithm, .cost = rule.cost};
+  return {
+      .key = key_of(rule, rule.identity, who), .limit = rule.limit, .window = rule.window, .algorithm = rule.algorithm, .cost = rule.cost};
+}
+
+std::string denied_key(const Rule& rule, std::string_view address) {
+  return key_of(rule, Identity::kAddress, address);
 }
 
 std::string service_key(std::string_view key) {
@@ -118,7 +131,7 @@ KeyParts key_parts(std::string_view key) {
   return parts;
 }
 
-std::vector<Rule> default_rules() {
+std::vector<Rule> default_rules(const std::vector<RuleSet::Route>& routes) {
   using std::chrono::minutes;
   std::vector<Rule> rules;
   rules.push_back({.name = "create-posts", .routes = {"POST /api/posts"}, .limit = 10, .window = minutes(1)});
@@ -126,6 +139,8 @@ std::vector<Rule> default_rules() {
   rules.push_back(
       {.name = "views", .routes = {"POST /api/stories/{id}/view", "POST /api/chapters/{id}/view"}, .limit = 300, .window = minutes(1)});
   rules.push_back({.name = "sign-in", .routes = {"POST /api/sessions"}, .limit = 10, .window = minutes(1), .includes_service = true});
+  for (auto& rule : rules) std::erase_if(rule.routes, [&](const std::string& route) { return !is_among(route, routes); });
+  std::erase_if(rules, [](const Rule& rule) { return rule.routes.empty(); });
   return rules;
 }
 

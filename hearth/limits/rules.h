@@ -63,6 +63,8 @@ std::optional<RouteParts> route_parts(std::string_view route);
 
 // The check of `rule` for one who is counted.
 Check check_of(const Rule& rule, std::string_view who);
+// What a request counts as that the rule denies by its address.
+std::string denied_key(const Rule& rule, std::string_view address);
 // A key of clients of the limits as a service: it never meets one of rules.
 std::string service_key(std::string_view key);
 // What such a key stands for.
@@ -72,9 +74,6 @@ struct KeyParts {
   std::string_view key;
 };
 KeyParts key_parts(std::string_view key);
-
-// What an app with users of its own wants; each trusted caller is left alone, but for sign-ins.
-std::vector<Rule> default_rules();
 
 // Rules by route. Never changes: another one takes its place.
 class RuleSet {
@@ -104,5 +103,9 @@ class RuleSet {
   std::vector<Rule> rules_;
   std::vector<std::vector<const Rule*>> by_route_;  // into rules_
 };
+
+// What an app with users of its own wants, as far as `routes` have it: who puts back what is shown must not be refused. Trusted
+// callers are left alone, but for sign-ins.
+std::vector<Rule> default_rules(const std::vector<RuleSet::Route>& routes);
 
 }  // namespace hearth::limits

@@ -77,7 +77,7 @@ TEST(RuleJsonTest, TakesTheUsualForWhatARuleDoesNotSay) {
 }
 
 TEST(RuleJsonTest, WritesWhatItReads) {
-  auto written = rules_json(default_rules());
+  auto written = rules_json(default_rules(kRoutes));
   EXPECT_EQ(rules_json(parsed(written)), written);
   auto full =
       one(R"(, "algorithm": "fixed_window", "cost": 3, "onFailure": "open", "shadow": true, "allow": ["::1"], "deny": ["10.0.0.0/8"])");
@@ -183,8 +183,22 @@ TEST(RuleKeysTest, OfRulesAndOfClientsNeverMeet) {
   EXPECT_EQ(key_parts("s:r:likes:session:a").key, "r:likes:session:a");
 }
 
+TEST(DefaultRulesTest, AreThoseOfRoutesThatThereAre) {
+  auto rules = default_rules(kRoutes);
+  ASSERT_EQ(rules.size(), 3U);
+  EXPECT_EQ(rules[0].name, "create-posts");
+  EXPECT_EQ(rules[1].name, "likes");
+  EXPECT_EQ(rules[1].routes.size(), 1U);
+  EXPECT_EQ(rules[2].name, "views");
+  EXPECT_TRUE(RuleSet::make(std::move(rules), kRoutes, UnknownRoutes::kRefused));
+}
+
 TEST(DefaultRulesTest, LeaveTrustedCallersAloneButForSignIns) {
-  for (const auto& rule : default_rules()) {
+  auto routes = kRoutes;
+  routes.push_back({"POST", "/api/sessions"});
+  auto rules = default_rules(routes);
+  EXPECT_EQ(rules.size(), 4U);
+  for (const auto& rule : rules) {
     EXPECT_EQ(rule.identity, Identity::kUser) << rule.name;
     EXPECT_EQ(rule.holds_for_trusted(), rule.name == "sign-in") << rule.name;
   }
