@@ -18,6 +18,8 @@
 
 namespace hearth::api {
 
+class RateLimits;
+
 using ApiHandler = std::function<Task<http::Response>(http::Request&, auth::Caller)>;
 
 // Whether likes are answered from SQL, because the live store is away: answers say so.
@@ -39,9 +41,14 @@ class Degraded {
 
 class Routes {
  public:
-  // `page_origins`: whose pages may call even while no key is configured; "*" for all.
-  Routes(http::Router& router, const auth::Authenticator& authenticator, bool has_public_reads, std::vector<std::string> page_origins)
-      : router_(router), authenticator_(authenticator), has_public_reads_(has_public_reads), page_origins_(std::move(page_origins)) {}
+  // `page_origins`: whose pages may call even while no key is configured; "*" for all. `limits` may be null: nothing is limited.
+  Routes(http::Router& router, const auth::Authenticator& authenticator, bool has_public_reads, std::vector<std::string> page_origins,
+         RateLimits* limits = nullptr)
+      : router_(router),
+        authenticator_(authenticator),
+        limits_(limits),
+        has_public_reads_(has_public_reads),
+        page_origins_(std::move(page_origins)) {}
 
   // `media_type` is what a body must be, if there is one.
   void add(http::Method method, std::string_view pattern, auth::Access access, ApiHandler handler,
@@ -50,6 +57,7 @@ class Routes {
  private:
   http::Router& router_;
   const auth::Authenticator& authenticator_;
+  RateLimits* const limits_;
   // Whether a caller without a key may do what this request asks: a page of another site in the developer's browser comes
   // from loopback too, and must not change anything.
   bool is_from_here(const http::Request& request) const;

@@ -1,0 +1,31 @@
+#pragma once
+
+// Limits as a service, and the rules of Hearth's own, as docs/api/openapi.yaml has them: /api/ratelimit/*,
+// /api/admin/ratelimit/*.
+
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+
+#include "hearth/api/rate_limits.h"
+#include "hearth/api/routes.h"
+#include "hearth/limits/limit_service.h"
+#include "hearth/limits/rule_book.h"
+
+namespace hearth::api {
+
+inline constexpr std::size_t kRefusedShownDefault = 20;
+
+struct RateLimitApi {
+  limits::LimitService& service;
+  limits::RuleBook& book;
+  RateLimits& limits;
+  // Checks of clients, each request once.
+  std::atomic<std::uint64_t> allowed = 0;
+  std::atomic<std::uint64_t> refused = 0;
+};
+
+// `api` outlives the router.
+void add_ratelimit_routes(Routes& routes, RateLimitApi& api);
+
+}  // namespace hearth::api
