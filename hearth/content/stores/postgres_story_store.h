@@ -1,0 +1,32 @@
+#pragma once
+
+// Stories and chapters in PostgreSQL. Who writes one first locks its row of view_counts, as who counts its views does: so
+// neither misses what the other wrote.
+
+#include <cstddef>
+#include <optional>
+
+#include "hearth/base/clock.h"
+#include "hearth/content/story_store.h"
+#include "hearth/drivers/postgres/database.h"
+
+namespace hearth::content {
+
+class PostgresStoryStore final : public StoryStore {
+ public:
+  // The database has been migrated; it and the clock outlive the store.
+  PostgresStoryStore(postgres::Database& database, const Clock& clock) : database_(database), clock_(clock) {}
+
+  Task<Result<PutStory>> put_story(StoryDraft draft) override;
+  Task<Result<PutChapter>> put_chapter(ChapterDraft draft) override;
+  Task<Result<Story>> story(StoryId id) override;
+  Task<Result<Chapter>> chapter(ChapterId id) override;
+  Task<Result<StoryPage>> stories(std::size_t limit, std::optional<PostCursor> after) override;
+  Task<Result<std::optional<StoryId>>> story_of(ChapterId chapter) override;
+
+ private:
+  postgres::Database& database_;
+  const Clock& clock_;
+};
+
+}  // namespace hearth::content
