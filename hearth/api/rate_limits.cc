@@ -171,10 +171,13 @@ class RateLimits::Who {
 
 // What to ask for a request.
 struct RateLimits::Plan {
-  std::vector<const Rule*> rules = {};
-  std::vector<Ask> asks = {};  // for each of the rules
-  std::vector<const Rule*> shadow_rules = {};
-  std::vector<Ask> shadow_asks = {};
+  struct Part {
+    std::vector<const Rule*> rules = {};
+    std::vector<std::string> counted = {};  // by each of the rules
+    std::vector<Ask> asks = {};
+  };
+  Part enforced = {};
+  Part shadow = {};
   const Rule* denying = nullptr;
 };
 
@@ -189,8 +192,8 @@ Task<RateLimits::Verdict> RateLimits::admit(const limits::RuleBook::Route& route
   auto wanted = plan(rules, who);
   if (wanted.denying != nullptr) co_return deny(*wanted.denying, who);
   Verdict found;
-  if (!wanted.asks.empty()) {
-    auto answers = co_await service_.take(wanted.asks);
+  if (!wanted.enforced.asks.empty()) {
+    auto answers = co_await service_.take(wanted.enforced.asks);
     if (!answers) {
       found.refusal = http::problem(answers.error());
       co_return found;
@@ -198,7 +201,7 @@ Task<RateLimits::Verdict> RateLimits::admit(const limits::RuleBook::Route& route
     found = verdict(wanted, *answers);
   }
   // What is refused anyway would not have come to the other rules.
-  if (!found.refusal && !wanted.shadow_asks.empty()) co_await take_shadows(wanted);
+  if (!found.refusal && !wanted.shadow.asks.empty()) co_await take_shadows(wanted);
   co_return found;
 }
 
@@ -211,21 +214,22 @@ RateLimits::Plan RateLimits::plan(const limits::RuleBook::RouteRules& rules, Who
         plan.denying = rule;
         return plan;
       }
-      note_shadow_refusal(*rule, limits::denied_key(*rule, who.as(Identity::kAddress)));
+      note_shadow_refusal(*rule, Identity::kAddress, who.as(Identity::kAddress));
       continue;
     }
     auto counted = who.as(rule->identity);
     if (counted.empty()) continue;
-    (rule->is_shadow ? plan.shadow_rules : plan.rules).push_back(rule);
-    (rule->is_shadow ? plan.shadow_asks : plan.asks).push_back({.check = check_of(*rule, counted), .on_failure = rule->on_failure});
+    auto& part = rule->is_shadow ? plan.shadow : plan.enforced;
+    part.rules.push_back(rule);
+    part.asks.push_back({.check = check_of(*rule, counted), .on_failure = rule->on_failure});
+    part.counted.push_back(std::move(counted));
   }
   return plan;
 }
 
 RateLimits::Verdict RateLimits::deny(const Rule& rule, Who& who) {
   denied_.fetch_add(1, std::memory_order_relaxed);
-  refused_rules_.add(rule.name);
-  refused_keys_.add(limits::denied_key(rule, who.as(Identity::kAddress)));
+  note_refusal(rule, Identity::kAddress, who.as(Identity::kAddress));
   Verdict verdict;
   verdict.refusal = http::problem({ErrorCode::kForbidden, "requests from this address are refused here"});
   return verdict;
@@ -236,8 +240,8 @@ RateLimits::Verdict RateLimits::verdict(const Plan& plan, const limits::Answers&
   auto now = clock_.now();
   std::string policies;
   std::string states;
-  for (std::size_t i = 0; i < plan.rules.size(); ++i) {
-    const auto& rule = *plan.rules[i];
+  for (std::size_t i = 0; i < plan.enforced.rules.size(); ++i) {
+    const auto& rule = *plan.enforced.rules[i];
     const auto& decision = answers.decisions[i];
     // A clock of this node that differs from the store's must not tell of more than the window.
     auto until = decision.retry_after.value_or(
@@ -260,10 +264,10 @@ RateLimits::Verdict RateLimits::verdict(const Plan& plan, const limits::Answers&
     return verdict;
   }
   refused_.fetch_add(1, std::memory_order_relaxed);
-  for (std::size_t i = 0; i < plan.rules.size(); ++i) {
+  for (std::size_t i = 0; i < plan.enforced.rules.size(); ++i) {
     if (answers.decisions[i].is_allowed) continue;
-    refused_rules_.add(plan.rules[i]->name);
-    refused_keys_.add(plan.asks[i].check.key);
+    const auto& rule = *plan.enforced.rules[i];
+    note_refusal(rule, rule.identity, plan.enforced.counted[i]);
   }
   verdict.refusal = too_many(telling.retry_after.value_or(std::chrono::seconds(1)));
   auto& headers = verdict.refusal->headers;
@@ -274,18 +278,23 @@ RateLimits::Verdict RateLimits::verdict(const Plan& plan, const limits::Answers&
 
 // Each by itself: one that would refuse must not keep another from counting.
 Task<void> RateLimits::take_shadows(const Plan& plan) {
-  for (std::size_t i = 0; i < plan.shadow_asks.size(); ++i) {
+  for (std::size_t i = 0; i < plan.shadow.asks.size(); ++i) {
     std::vector<Ask> one;
-    one.push_back(plan.shadow_asks[i]);
+    one.push_back(plan.shadow.asks[i]);
     auto answers = co_await service_.take(std::move(one));
-    if (answers && !answers->is_allowed()) note_shadow_refusal(*plan.shadow_rules[i], plan.shadow_asks[i].check.key);
+    const auto& rule = *plan.shadow.rules[i];
+    if (answers && !answers->is_allowed()) note_shadow_refusal(rule, rule.identity, plan.shadow.counted[i]);
   }
 }
 
-void RateLimits::note_shadow_refusal(const Rule& rule, std::string_view key) {
-  shadow_refused_.fetch_add(1, std::memory_order_relaxed);
+void RateLimits::note_refusal(const Rule& rule, Identity identity, std::string_view who) {
   refused_rules_.add(rule.name);
-  refused_keys_.add(key);
+  refused_names_.add(counted_name(rule, identity, who));
+}
+
+void RateLimits::note_shadow_refusal(const Rule& rule, Identity identity, std::string_view who) {
+  shadow_refused_.fetch_add(1, std::memory_order_relaxed);
+  note_refusal(rule, identity, who);
   bool is_due = shadow_logged_.with([&](auto& logged) {
     if (logged.size() > limits::kRulesMax) logged.clear();  // rules of other times
     auto now = clock_.steady();

@@ -53,9 +53,9 @@ class RateLimits {
   // Whether a request to a limited route may go on. The arguments outlive the task.
   Task<Verdict> admit(const limits::RuleBook::Route& route, http::Request& request, const auth::Caller& caller);
 
-  // Of keys as the store of limits has them, of the limits as a service too; and of rules.
-  void note_refused(std::string_view key) { refused_keys_.add(key); }
-  std::vector<limits::RefusedTop::Entry> refused_keys(std::size_t count) const { return refused_keys_.top(count); }
+  // By the names of rules.h, of the limits as a service too; and of rules.
+  void note_refused(std::string_view name) { refused_names_.add(name); }
+  std::vector<limits::RefusedTop::Entry> refused_names(std::size_t count) const { return refused_names_.top(count); }
   std::vector<limits::RefusedTop::Entry> refused_rules(std::size_t count) const { return refused_rules_.top(count); }
 
   struct Stats {  // requests that a rule held for
@@ -74,13 +74,14 @@ class RateLimits {
   Verdict deny(const limits::Rule& rule, Who& who);
   Verdict verdict(const Plan& plan, const limits::Answers& answers);
   Task<void> take_shadows(const Plan& plan);
-  void note_shadow_refusal(const limits::Rule& rule, std::string_view key);
+  void note_refusal(const limits::Rule& rule, limits::Identity identity, std::string_view who);
+  void note_shadow_refusal(const limits::Rule& rule, limits::Identity identity, std::string_view who);
 
   limits::RuleBook& book_;
   limits::LimitService& service_;
   const limits::AddressList trusted_proxies_;
   const Clock& clock_;
-  limits::RefusedTop refused_keys_;
+  limits::RefusedTop refused_names_;
   limits::RefusedTop refused_rules_{limits::kRulesMax};
   Guarded<std::unordered_map<std::string, std::chrono::steady_clock::time_point>> shadow_logged_;  // by rule
   std::atomic<std::uint64_t> allowed_{0};

@@ -65,7 +65,6 @@ class AskReader {
     return {};
   }
 
-  // What was read, under the key by which the store knows it.
   Result<Ask> finish() {
     if (!key_) return invalid(at_ + "key", at_ + "key is required");
     if (!limit_) return invalid(at_ + "limit", at_ + "limit is required");
@@ -75,7 +74,6 @@ class AskReader {
     check.limit = *limit_;
     check.window = *window_;
     if (auto valid = validate(check); !valid) return invalid(at_ + valid.error().field, at_ + valid.error().message);
-    check.key = limits::service_key(check.key);
     return std::move(ask_);
   }
 
@@ -174,6 +172,18 @@ Result<Ask> read_one(Request& request) {
   return reader.finish();
 }
 
+// The same under the keys by which the store counts them.
+std::vector<Ask> stored(std::vector<Ask> asks) {
+  for (auto& ask : asks) ask.check.key = limits::stored_key(limits::service_name(ask.check.key));
+  return asks;
+}
+
+std::vector<Ask> stored(Ask ask) {
+  std::vector<Ask> one;
+  one.push_back(std::move(ask));
+  return stored(std::move(one));
+}
+
 // --- what is answered ---
 
 void write_decision(JsonWriter& json, const Decision& decision) {
@@ -208,11 +218,11 @@ Response answer_of(const limits::Answers& answers, bool is_list) {
 Task<Response> check(RateLimitApi& api, Request& request, Caller /*caller*/) {
   auto wanted = read_check_request(request);
   if (!wanted) co_return problem(wanted.error());
-  auto answers = co_await api.service.take(wanted->asks);
+  auto answers = co_await api.service.take(stored(wanted->asks));
   if (!answers) co_return problem(answers.error());
   (answers->is_allowed() ? api.allowed : api.refused).fetch_add(1, std::memory_order_relaxed);
   for (std::size_t i = 0; i < wanted->asks.size(); ++i) {
-    if (!answers->decisions[i].is_allowed) api.limits.note_refused(wanted->asks[i].check.key);
+    if (!answers->decisions[i].is_allowed) api.limits.note_refused(limits::service_name(wanted->asks[i].check.key));
   }
   co_return answer_of(*answers, wanted->is_list);
 }
@@ -222,9 +232,7 @@ Task<Response> get_status(RateLimitApi& api, Request& request, Caller /*caller*/
   if (auto taken = reader.take_query(request); !taken) co_return problem(taken.error());
   auto ask = reader.finish();
   if (!ask) co_return problem(ask.error());
-  std::vector<Ask> one;
-  one.push_back(*std::move(ask));
-  auto answers = co_await api.service.peek(std::move(one));
+  auto answers = co_await api.service.peek(stored(*std::move(ask)));
   if (!answers) co_return problem(answers.error());
   co_return answer_of(*answers, false);
 }
@@ -232,7 +240,7 @@ Task<Response> get_status(RateLimitApi& api, Request& request, Caller /*caller*/
 Task<Response> refund(RateLimitApi& api, Request& request, Caller /*caller*/) {
   auto ask = read_one(request);
   if (!ask) co_return problem(ask.error());
-  auto answers = co_await api.service.refund(*std::move(ask));
+  auto answers = co_await api.service.refund(stored(*std::move(ask)).front());
   if (!answers) co_return problem(answers.error());
   co_return answer_of(*answers, false);
 }
@@ -272,8 +280,8 @@ Task<Response> get_top(RateLimitApi& api, Request& request, Caller /*caller*/) {
   Response response;
   JsonWriter json(response.body);
   json.begin_object().key("keys").begin_array();
-  for (const auto& entry : api.limits.refused_keys(*limit)) {
-    auto parts = limits::key_parts(entry.key);
+  for (const auto& entry : api.limits.refused_names(*limit)) {
+    auto parts = limits::name_parts(entry.key);
     json.begin_object().field("key", parts.key);
     if (!parts.rule.empty()) json.field("rule", parts.rule).field("identity", parts.identity);
     json.field("refused", entry.refused).field("overcount", entry.overcount).end_object();

@@ -4,6 +4,9 @@
 #include <array>
 #include <utility>
 
+#include "hearth/base/digest.h"
+#include "hearth/base/ids.h"
+
 namespace hearth::limits {
 namespace {
 
@@ -63,12 +66,6 @@ Result<void> check_routes(const std::vector<Rule>& rules, const std::vector<Rule
   return {};
 }
 
-std::string key_of(const Rule& rule, Identity identity, std::string_view who) {
-  std::string key("r:");
-  key.append(rule.name).append(":").append(name_of(identity)).append(":").append(who);
-  return key;
-}
-
 }  // namespace
 
 std::string_view name_of(Identity identity) {
@@ -102,32 +99,42 @@ std::optional<RouteParts> route_parts(std::string_view route) {
 }
 
 Check check_of(const Rule& rule, std::string_view who) {
-  return {
-      .key = key_of(rule, rule.identity, who), .limit = rule.limit, .window = rule.window, .algorithm = rule.algorithm, .cost = rule.cost};
+  return {.key = stored_key(counted_name(rule, rule.identity, who)),
+          .limit = rule.limit,
+          .window = rule.window,
+          .algorithm = rule.algorithm,
+          .cost = rule.cost};
 }
 
-std::string denied_key(const Rule& rule, std::string_view address) {
-  return key_of(rule, Identity::kAddress, address);
+std::string counted_name(const Rule& rule, Identity identity, std::string_view who) {
+  std::string name("r:");
+  name.append(rule.name).append(":").append(name_of(identity)).append(":").append(who);
+  return name;
 }
 
-std::string service_key(std::string_view key) {
+std::string service_name(std::string_view key) {
   return std::string("s:").append(key);
 }
 
+std::string stored_key(std::string name) {
+  return name.size() <= kIdBytesMax ? std::move(name) : "h:" + sha256_hex(name);
+}
+
 // No name of a rule or an identity has a colon.
-KeyParts key_parts(std::string_view key) {
-  if (!key.starts_with("r:")) return {.rule = {}, .identity = {}, .key = key.substr(key.starts_with("s:") ? 2 : 0)};
-  key.remove_prefix(2);
-  auto cut = [&key] {
-    auto colon = key.find(':');
-    auto part = key.substr(0, colon);
-    key.remove_prefix(colon == key.npos ? key.size() : colon + 1);
+NameParts name_parts(std::string_view name) {
+  bool is_rule = name.starts_with("r:");
+  name.remove_prefix(2);
+  if (!is_rule) return {.rule = {}, .identity = {}, .key = name};
+  auto cut = [&name] {
+    auto colon = name.find(':');
+    auto part = name.substr(0, colon);
+    name.remove_prefix(colon + 1);
     return part;
   };
-  KeyParts parts;
+  NameParts parts;
   parts.rule = cut();
   parts.identity = cut();
-  parts.key = key;
+  parts.key = name;
   return parts;
 }
 

@@ -63,17 +63,19 @@ std::optional<RouteParts> route_parts(std::string_view route);
 
 // The check of `rule` for one who is counted.
 Check check_of(const Rule& rule, std::string_view who);
-// What a request counts as that the rule denies by its address.
-std::string denied_key(const Rule& rule, std::string_view address);
-// A key of clients of the limits as a service: it never meets one of rules.
-std::string service_key(std::string_view key);
-// What such a key stands for.
-struct KeyParts {
+// By what names those who are counted are told apart: no two mean the same. A rule counts `who` as an identity, which is its own, or
+// kAddress for one that it denies; a client of the limits as a service names a key.
+std::string counted_name(const Rule& rule, Identity identity, std::string_view who);
+std::string service_name(std::string_view key);
+// The key under which the store counts a name: itself, or where it is longer than a key may be a hash of it.
+std::string stored_key(std::string name);
+// What a name stands for.
+struct NameParts {
   std::string_view rule;  // empty: a client's key
   std::string_view identity;
   std::string_view key;
 };
-KeyParts key_parts(std::string_view key);
+NameParts name_parts(std::string_view name);
 
 // Rules by route. Never changes: another one takes its place.
 class RuleSet {

@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include "hearth/base/ids.h"
 #include "hearth/limits/rule_json.h"
 
 namespace hearth::limits {
@@ -171,16 +172,30 @@ TEST(RuleSetTest, HoldsAsManyForARouteAsOneTakeMayHave) {
   EXPECT_EQ(holding(rules), (std::vector<std::string>{"rules"}));
 }
 
-TEST(RuleKeysTest, OfRulesAndOfClientsNeverMeet) {
+TEST(CountedNamesTest, OfRulesAndOfClientsNeverMeet) {
   Rule rule{.name = "likes", .routes = {}, .identity = Identity::kSession};
   EXPECT_EQ(check_of(rule, "a:b").key, "r:likes:session:a:b");
-  EXPECT_EQ(service_key("r:likes:session:a"), "s:r:likes:session:a");
-  auto parts = key_parts("r:likes:session:a:b");
+  EXPECT_EQ(service_name("r:likes:session:a"), "s:r:likes:session:a");
+  auto parts = name_parts("r:likes:session:a:b");
   EXPECT_EQ(parts.rule, "likes");
   EXPECT_EQ(parts.identity, "session");
   EXPECT_EQ(parts.key, "a:b");
-  EXPECT_EQ(key_parts("s:r:likes:session:a").rule, "");
-  EXPECT_EQ(key_parts("s:r:likes:session:a").key, "r:likes:session:a");
+  EXPECT_EQ(name_parts("s:r:likes:session:a").rule, "");
+  EXPECT_EQ(name_parts("s:r:likes:session:a").key, "r:likes:session:a");
+}
+
+// What the store is asked for is a valid key, and another one for every name, however long.
+TEST(CountedNamesTest, AreKeysOfTheStore) {
+  Rule rule{.name = std::string(kRuleNameBytesMax, 'n'), .routes = {}, .identity = Identity::kSession, .window = std::chrono::seconds(1)};
+  std::string id(kIdBytesMax, 'i');
+  auto one = check_of(rule, id);
+  id.back() = 'j';
+  auto other = check_of(rule, id);
+  EXPECT_TRUE(validate(one));
+  EXPECT_NE(one.key, other.key);
+  EXPECT_NE(stored_key(service_name(id)), stored_key(service_name(std::string(kIdBytesMax, 'i'))));
+  EXPECT_EQ(stored_key(service_name("k")), "s:k");
+  EXPECT_TRUE(validate(check_of(rule, "2001:db8:1:2::/64")));
 }
 
 TEST(DefaultRulesTest, AreThoseOfRoutesThatThereAre) {
