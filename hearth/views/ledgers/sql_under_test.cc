@@ -1,8 +1,10 @@
 #include "hearth/views/ledgers/sql_under_test.h"
 
 #include <array>
+#include <filesystem>
 #include <span>
 #include <string_view>
+#include <vector>
 
 #include "hearth/drivers/postgres/migrations.h"
 #include "hearth/drivers/postgres/test_server.h"
@@ -25,10 +27,16 @@ using outbox::must;
 
 class SqliteUnderTest final : public SqlUnderTest {
  public:
-  ViewLedger& ledger(std::size_t) override { return ledger_; }
-  ViewerKeyStore& keys(std::size_t) override { return keys_; }
+  SqliteUnderTest() { restart(); }
+
+  ViewLedger& ledger(std::size_t) override { return node_->ledger; }
+  ViewerKeyStore& keys(std::size_t) override { return node_->keys; }
   std::unique_ptr<ViewInbox> make_inbox(InboxMode mode, std::chrono::hours window, const Clock& clock, std::size_t) override {
-    return std::make_unique<SqliteViewInbox>(*database_, mode, window, clock);
+    return std::make_unique<SqliteViewInbox>(*node_->database, mode, window, clock);
+  }
+  void restart() override {
+    node_.reset();
+    node_ = std::make_unique<Node>(folder_.path() / "content.db");
   }
   void execute(const std::string& sql) override { connect().execute(sql.c_str()); }
   std::int64_t number(const std::string& sql) override {
@@ -42,21 +50,37 @@ class SqliteUnderTest final : public SqlUnderTest {
   std::string some_time() const override { return "0"; }
   sqlite::Connection connect() { return must(sqlite::Connection::open({.path = folder_.path() / "content.db"})); }
 
+  struct Node {
+    explicit Node(const std::filesystem::path& path)
+        : database(must(sqlite::Database::open({.path = path, .migrations = sqlite::kContentMigrations}))) {}
+
+    std::unique_ptr<sqlite::Database> database;
+    SqliteViewLedger ledger{*database};
+    SqliteViewerKeys keys{*database};
+  };
+
   sqlite::TemporaryFolder folder_;
-  std::unique_ptr<sqlite::Database> database_ =
-      must(sqlite::Database::open({.path = folder_.path() / "content.db", .migrations = sqlite::kContentMigrations}));
-  SqliteViewLedger ledger_{*database_};
-  SqliteViewerKeys keys_{*database_};
+  std::unique_ptr<Node> node_;
 };
 
 class PostgresUnderTest final : public SqlUnderTest {
  public:
-  PostgresUnderTest() { must(postgres::migrate(*nodes_[0].database, postgres::kMigrations)); }
+  PostgresUnderTest() { restart(); }
+  ~PostgresUnderTest() override {
+    for (auto& node : nodes_) node.reset();
+    execute(
+        "DELETE FROM stories; DELETE FROM chapters; DELETE FROM view_counts; DELETE FROM view_hours; DELETE FROM view_days; "
+        "DELETE FROM view_inbox; DELETE FROM view_waiting; DELETE FROM viewer_keys");
+    free_databases().push_back(url_);
+  }
 
-  ViewLedger& ledger(std::size_t node) override { return nodes_[node % 2].ledger; }
-  ViewerKeyStore& keys(std::size_t node) override { return nodes_[node % 2].keys; }
+  ViewLedger& ledger(std::size_t node) override { return nodes_[node % 2]->ledger; }
+  ViewerKeyStore& keys(std::size_t node) override { return nodes_[node % 2]->keys; }
   std::unique_ptr<ViewInbox> make_inbox(InboxMode mode, std::chrono::hours window, const Clock& clock, std::size_t node) override {
-    return std::make_unique<PostgresViewInbox>(*nodes_[node % 2].database, mode, window, clock);
+    return std::make_unique<PostgresViewInbox>(*nodes_[node % 2]->database, mode, window, clock);
+  }
+  void restart() override {
+    for (auto& node : nodes_) node = std::make_unique<Node>(url_);
   }
   void execute(const std::string& sql) override { postgres::Connection::connect({.url = url_}).execute(sql); }
   std::int64_t number(const std::string& sql) override {
@@ -72,14 +96,26 @@ class PostgresUnderTest final : public SqlUnderTest {
     PostgresViewerKeys keys{*database};
   };
 
-  static postgres::PostgresServer& server() {
-    static postgres::PostgresServer made;
-    return made;
+  // Empty ones, of tests that are over: making one takes longer than most tests.
+  static std::vector<std::string>& free_databases() {
+    static std::vector<std::string> urls;
+    return urls;
+  }
+  static std::string take_database() {
+    static postgres::PostgresServer server;
+    if (free_databases().empty()) {
+      auto url = server.create_database("views");
+      must(postgres::migrate(*must(postgres::Database::open({.url = url})), postgres::kMigrations));
+      return url;
+    }
+    auto url = free_databases().back();
+    free_databases().pop_back();
+    return url;
   }
   std::string some_time() const override { return "now()"; }
 
-  const std::string url_ = server().create_database("views");
-  std::array<Node, 2> nodes_{Node(url_), Node(url_)};
+  const std::string url_ = take_database();
+  std::array<std::unique_ptr<Node>, 2> nodes_;
 };
 
 }  // namespace

@@ -27,6 +27,9 @@ class SqlUnderTest {
   virtual ViewerKeyStore& keys(std::size_t node = 0) = 0;
   virtual std::unique_ptr<ViewInbox> make_inbox(InboxMode mode, std::chrono::hours window, const Clock& clock, std::size_t node = 0) = 0;
 
+  // Stops all nodes and starts them again on the same data. Inboxes are made anew after it.
+  virtual void restart() = 0;
+
   // As another program would, on a connection of its own.
   virtual void execute(const std::string& sql) = 0;
   virtual std::int64_t number(const std::string& sql) = 0;
