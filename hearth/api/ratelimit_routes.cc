@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "hearth/api/input.h"
+#include "hearth/api/keyed_answers.h"
 #include "hearth/base/json_reader.h"
 #include "hearth/base/json_writer.h"
 #include "hearth/limits/rule_json.h"
@@ -215,16 +216,34 @@ Response answer_of(const limits::Answers& answers, bool is_list) {
 
 // --- limits as a service ---
 
-Task<Response> check(RateLimitApi& api, Request& request, Caller /*caller*/) {
-  auto wanted = read_check_request(request);
-  if (!wanted) co_return problem(wanted.error());
-  auto answers = co_await api.service.take(stored(wanted->asks));
+Task<Response> take(RateLimitApi& api, CheckRequest wanted) {
+  auto answers = co_await api.service.take(stored(wanted.asks));
   if (!answers) co_return problem(answers.error());
   (answers->is_allowed() ? api.allowed : api.refused).fetch_add(1, std::memory_order_relaxed);
-  for (std::size_t i = 0; i < wanted->asks.size(); ++i) {
-    if (!answers->decisions[i].is_allowed) api.limits.note_refused(limits::service_name(wanted->asks[i].check.key));
+  for (std::size_t i = 0; i < wanted.asks.size(); ++i) {
+    if (!answers->decisions[i].is_allowed) api.limits.note_refused(limits::service_name(wanted.asks[i].check.key));
   }
-  co_return answer_of(*answers, wanted->is_list);
+  co_return answer_of(*answers, wanted.is_list);
+}
+
+Task<Response> give_back(RateLimitApi& api, Ask ask) {
+  auto answers = co_await api.service.refund(stored(std::move(ask)).front());
+  if (!answers) co_return problem(answers.error());
+  co_return answer_of(*answers, false);
+}
+
+// Whether the first answer is to be given again. The record is kept after the effect: a crash between the two lets a
+// repetition take, or give back, once more.
+bool has_key(const RateLimitApi& api, const Request& request) {
+  return api.keyed_answers != nullptr && !request.idempotency_key.empty();
+}
+
+Task<Response> check(RateLimitApi& api, Request& request, Caller caller) {
+  auto wanted = read_check_request(request);
+  if (!wanted) co_return problem(wanted.error());
+  if (!has_key(api, request)) co_return co_await take(api, *std::move(wanted));
+  auto work = [&] { return take(api, *wanted); };
+  co_return co_await answer_once(*api.keyed_answers, request, std::move(caller), work);
 }
 
 Task<Response> get_status(RateLimitApi& api, Request& request, Caller /*caller*/) {
@@ -237,12 +256,12 @@ Task<Response> get_status(RateLimitApi& api, Request& request, Caller /*caller*/
   co_return answer_of(*answers, false);
 }
 
-Task<Response> refund(RateLimitApi& api, Request& request, Caller /*caller*/) {
+Task<Response> refund(RateLimitApi& api, Request& request, Caller caller) {
   auto ask = read_one(request);
   if (!ask) co_return problem(ask.error());
-  auto answers = co_await api.service.refund(stored(*std::move(ask)).front());
-  if (!answers) co_return problem(answers.error());
-  co_return answer_of(*answers, false);
+  if (!has_key(api, request)) co_return co_await give_back(api, *std::move(ask));
+  auto work = [&] { return give_back(api, *ask); };
+  co_return co_await answer_once(*api.keyed_answers, request, std::move(caller), work);
 }
 
 // --- administration ---
