@@ -227,6 +227,9 @@ TEST_P(ViewInboxTest, AViewerUnderTheOldAndTheNewKeyAtOnceCountsOnce) {
 
 TEST_P(ViewInboxTest, ViewsWhileOthersDrainAreNeitherLostNorDoubled) {
   constexpr int kViewers = 60;
+  waiting.reset();
+  direct.reset();
+  auto deadlocks = sql->deadlocks();
   std::atomic<std::uint64_t> firsts = 0;
   std::atomic<std::uint64_t> drained = 0;
   std::atomic<bool> is_over = false;
@@ -258,6 +261,8 @@ TEST_P(ViewInboxTest, ViewsWhileOthersDrainAreNeitherLostNorDoubled) {
   viewers.clear();
   is_over = true;
   drainers.clear();
+  EXPECT_EQ(sql->deadlocks(), deadlocks);
+  waiting = make(InboxMode::kWaiting);
   EXPECT_EQ(firsts, 6u * kViewers);
   EXPECT_GE(drained, 1u);
   auto left = sql->number("SELECT count(*) FROM view_inbox");

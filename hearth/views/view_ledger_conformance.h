@@ -229,6 +229,7 @@ TEST_P(ViewLedgerConformance, EightWritersOfTheSameItemsLoseNothingAndDoNotHoldE
   sql->add_content(story("item0"), 0);
   sql->add_content(chapter("item1"), 0);
   auto item = [](std::size_t i) { return i % 2 == 0 ? story("item" + std::to_string(i)) : chapter("item" + std::to_string(i)); };
+  auto deadlocks = sql->deadlocks();
   std::atomic<std::uint64_t> added = 0;
   std::vector<std::jthread> writers;
   for (std::size_t writer = 0; writer < kWriters; ++writer) {
@@ -247,6 +248,7 @@ TEST_P(ViewLedgerConformance, EightWritersOfTheSameItemsLoseNothingAndDoNotHoldE
     });
   }
   writers.clear();
+  EXPECT_EQ(sql->deadlocks(), deadlocks);
   std::uint64_t most = kRounds * 10 + kWriters - 1;
   for (std::size_t i = 0; i < kItems; ++i) {
     EXPECT_EQ(total(item(i)).views, most);

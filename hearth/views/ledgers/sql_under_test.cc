@@ -4,6 +4,7 @@
 #include <filesystem>
 #include <span>
 #include <string_view>
+#include <thread>
 #include <vector>
 
 #include "hearth/drivers/postgres/migrations.h"
@@ -38,6 +39,7 @@ class SqliteUnderTest final : public SqlUnderTest {
     node_.reset();
     node_ = std::make_unique<Node>(folder_.path() / "content.db");
   }
+  std::int64_t deadlocks() override { return 0; }
   void execute(const std::string& sql) override { connect().execute(sql.c_str()); }
   std::int64_t number(const std::string& sql) override {
     auto connection = connect();
@@ -81,6 +83,13 @@ class PostgresUnderTest final : public SqlUnderTest {
   }
   void restart() override {
     for (auto& node : nodes_) node = std::make_unique<Node>(url_);
+  }
+  std::int64_t deadlocks() override {
+    for (auto& node : nodes_) node.reset();
+    // Sessions report what they met when they end.
+    while (number("SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()") > 1) std::this_thread::yield();
+    restart();
+    return number("SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()");
   }
   void execute(const std::string& sql) override { postgres::Connection::connect({.url = url_}).execute(sql); }
   std::int64_t number(const std::string& sql) override {

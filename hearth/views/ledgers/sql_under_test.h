@@ -30,6 +30,9 @@ class SqlUnderTest {
   // Stops all nodes and starts them again on the same data. Inboxes are made anew after it.
   virtual void restart() = 0;
 
+  // How many transactions ended each other's wait so far; the databases run them again. Restarts.
+  virtual std::int64_t deadlocks() = 0;
+
   // As another program would, on a connection of its own.
   virtual void execute(const std::string& sql) = 0;
   virtual std::int64_t number(const std::string& sql) = 0;
