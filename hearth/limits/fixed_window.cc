@@ -46,10 +46,6 @@ bool FixedWindow::is_empty(std::chrono::milliseconds window, UtcMicros now) cons
   return used(window, now) == 0;
 }
 
-void FixedWindow::move_before(std::chrono::milliseconds window, UtcMicros now) {
-  began_ = std::min(began_, window_start(window, now).time_since_epoch().count());
-}
-
 void FixedWindow::encode(std::string& out) const {
   put_varint(out, static_cast<std::uint64_t>(began_));
   put_varint(out, count_);

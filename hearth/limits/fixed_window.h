@@ -24,8 +24,6 @@ class FixedWindow {
   // Says whether there was anything to give back.
   bool refund(const Check& check, UtcMicros now);
   bool is_empty(std::chrono::milliseconds window, UtcMicros now) const;
-  // What is said to come after `now` counts in the window of `now`: for a clock that was set back.
-  void move_before(std::chrono::milliseconds window, UtcMicros now);
 
   void encode(std::string& out) const;
   // Takes what encode() wrote from the front of `in`; kInternal if it wrote no such thing.

@@ -68,12 +68,6 @@ bool Gcra::is_empty(UtcMicros now) const {
   return debt(1, now) == 0;
 }
 
-void Gcra::move_before(std::chrono::milliseconds window, UtcMicros now) {
-  if (paid_at_ < micros(now + window)) return;
-  paid_at_ = micros(now + window);
-  part_ = 0;
-}
-
 void Gcra::encode(std::string& out) const {
   put_varint(out, static_cast<std::uint64_t>(paid_at_));
   put_varint(out, part_);

@@ -27,8 +27,6 @@ class Gcra {
   // Says whether there was anything to give back.
   bool refund(const Check& check, UtcMicros now);
   bool is_empty(UtcMicros now) const;
-  // What is owed for longer than a window from `now` on is owed for a window: for a clock that was set back.
-  void move_before(std::chrono::milliseconds window, UtcMicros now);
 
   void encode(std::string& out) const;
   // Takes what encode() wrote from the front of `in`; kInternal if it wrote no such thing.

@@ -48,11 +48,6 @@ bool LimitState::is_empty(std::chrono::milliseconds window, UtcMicros now) {
                     state_);
 }
 
-void LimitState::move_before(std::chrono::milliseconds window, UtcMicros now) {
-  std::visit(Overloaded{[&](SlidingWindow& state) { state.move_before(now); }, [&](auto& state) { state.move_before(window, now); }},
-             state_);
-}
-
 LimitState::Before LimitState::before() const {
   return std::visit(Overloaded{[](const SlidingWindow&) { return Before(); }, [](const auto& state) { return Before(state); }}, state_);
 }

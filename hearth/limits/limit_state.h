@@ -42,7 +42,6 @@ class LimitState {
   // Says how much was given back; for kGcra and kFixedWindow only whether (0 or `cost`).
   std::uint64_t refund(const Check& check, UtcMicros now);
   bool is_empty(std::chrono::milliseconds window, UtcMicros now);
-  void move_before(std::chrono::milliseconds window, UtcMicros now);
 
   // To take back a take() in the same moment, without a trace.
   using Before = std::variant<std::monostate, Gcra, FixedWindow>;

@@ -178,15 +178,6 @@ std::uint64_t SlidingWindow::refund(std::uint64_t cost, std::chrono::millisecond
   return cost;
 }
 
-void SlidingWindow::move_before(UtcMicros now) {
-  std::uint64_t late = 0;
-  while (newest_.cost != 0 && newest_.at > micros(now)) {
-    late += newest_.cost;
-    take_from_newest(newest_.cost);
-  }
-  add(now, late);
-}
-
 bool SlidingWindow::is_empty(std::chrono::milliseconds window, UtcMicros now) {
   drop_left(length(window), micros(now));
   return newest_.cost == 0;

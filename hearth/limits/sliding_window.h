@@ -43,8 +43,6 @@ class SlidingWindow {
 
   // What take() admitted, in the order in which it did: for those who read it from a log.
   void add(UtcMicros at, std::uint64_t cost);
-  // What is said to come after `now` counts as of `now`: for a clock that was set back.
-  void move_before(UtcMicros now);
   // When the newest admission counts: what take() made of its `now`. 1970 when empty.
   UtcMicros newest() const;
 

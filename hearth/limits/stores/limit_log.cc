@@ -1,6 +1,6 @@
 #include "hearth/limits/stores/limit_log.h"
 
-#include <cstring>
+#include <algorithm>
 #include <utility>
 
 #include "hearth/base/assert.h"
@@ -15,7 +15,7 @@ using Kind = LimitEvent::Kind;
 
 constexpr std::size_t kReadBytes = 4u << 20;
 
-// --- events: the kind, then for kStarted the boot's id and the offset, for the others the name and what happened ---
+// --- events: the kind and the time, then for kStarted the boot's id and the offset, for the others the name and what happened ---
 
 void put_text(std::string& out, std::string_view text) {
   out.push_back(static_cast<char>(text.size()));
@@ -37,8 +37,20 @@ bool take_text(std::string_view& in, std::string_view& text) {
   return true;
 }
 
-void put_head(Kind kind, const StateName& name, std::string& out) {
+bool take_time(std::string_view& in, UtcMicros from, UtcMicros& time) {
+  std::uint64_t since = 0;
+  if (!take_varint(in, since) || since > INT64_MAX / 4) return false;
+  time = from + microseconds(static_cast<std::int64_t>(since));
+  return true;
+}
+
+void put_head(Kind kind, UtcMicros at, std::string& out) {
   out.push_back(static_cast<char>(kind));
+  put_varint(out, static_cast<std::uint64_t>(at.time_since_epoch().count()));
+}
+
+void put_head(Kind kind, UtcMicros at, const StateName& name, std::string& out) {
+  put_head(kind, at, out);
   out.push_back(static_cast<char>(name.algorithm));
   put_varint(out, static_cast<std::uint64_t>(name.window.count()));
   put_text(out, name.key);
@@ -64,11 +76,8 @@ bool take_started(std::string_view& in, LimitEvent& event) {
   return true;
 }
 
-bool take_change(std::string_view& in, LimitEvent& event) {
-  std::uint64_t at = 0;
-  if (!take_varint(in, at) || !take_varint(in, event.cost)) return false;
-  event.at = UtcMicros(microseconds(static_cast<std::int64_t>(at)));
-  return at <= INT64_MAX / 2 && event.cost >= 1 && event.cost <= kLimitMax && event.name.algorithm == Algorithm::kSlidingWindow;
+bool take_cost(std::string_view& in, LimitEvent& event) {
+  return event.name.algorithm == Algorithm::kSlidingWindow && take_varint(in, event.cost) && event.cost >= 1 && event.cost <= kLimitMax;
 }
 
 std::unexpected<Error> damaged() {
@@ -79,20 +88,19 @@ std::unexpected<Error> damaged() {
 
 }  // namespace
 
-void encode_admitted(const StateName& name, UtcMicros at, std::uint64_t cost, std::string& out) {
-  put_head(Kind::kAdmitted, name, out);
-  put_varint(out, static_cast<std::uint64_t>(at.time_since_epoch().count()));
+void encode_admitted(const StateName& name, UtcMicros at, UtcMicros counted_at, std::uint64_t cost, std::string& out) {
+  put_head(Kind::kAdmitted, at, name, out);
   put_varint(out, cost);
+  put_varint(out, static_cast<std::uint64_t>((counted_at - at).count()));
 }
 
 void encode_refunded(const StateName& name, UtcMicros at, std::uint64_t cost, std::string& out) {
-  put_head(Kind::kRefunded, name, out);
-  put_varint(out, static_cast<std::uint64_t>(at.time_since_epoch().count()));
+  put_head(Kind::kRefunded, at, name, out);
   put_varint(out, cost);
 }
 
-void encode_state(const StateName& name, const LimitState& state, std::string& out) {
-  put_head(Kind::kState, name, out);
+void encode_state(const StateName& name, UtcMicros at, const LimitState& state, std::string& out) {
+  put_head(Kind::kState, at, name, out);
   state.encode(out);
 }
 
@@ -100,22 +108,28 @@ Result<void> decode_events(std::string_view events, FunctionRef<void(LimitEvent&
   while (!events.empty()) {
     LimitEvent event;
     std::uint8_t kind = 0;
-    take_byte(events, kind);
+    if (!take_byte(events, kind) || !take_time(events, UtcMicros(), event.at)) return damaged();
     event.kind = static_cast<Kind>(kind);
-    if (event.kind == Kind::kStarted) {
-      if (!take_started(events, event)) return damaged();
-      use(event);
-      continue;
+    if (event.kind != Kind::kStarted && !take_name(events, event.name)) return damaged();
+    Result<LimitState> state(std::unexpect);
+    switch (event.kind) {
+      case Kind::kStarted:
+        if (!take_started(events, event)) return damaged();
+        break;
+      case Kind::kAdmitted:
+        if (!take_cost(events, event) || !take_time(events, event.at, event.counted_at)) return damaged();
+        break;
+      case Kind::kRefunded:
+        if (!take_cost(events, event)) return damaged();
+        break;
+      case Kind::kState:
+        state = LimitState::decode(event.name.algorithm, events);
+        if (!state) return damaged();
+        event.state = &*state;
+        break;
+      default:
+        return damaged();
     }
-    if (kind > static_cast<std::uint8_t>(Kind::kState) || !take_name(events, event.name)) return damaged();
-    if (event.kind == Kind::kState) {
-      auto state = LimitState::decode(event.name.algorithm, events);
-      if (!state) return damaged();
-      event.state = &*state;
-      use(event);
-      continue;
-    }
-    if (!take_change(events, event)) return damaged();
     use(event);
   }
   return {};
@@ -141,14 +155,17 @@ LimitLog::~LimitLog() {
 
 Result<void> LimitLog::read_offset() {
   std::string boot_id;
+  UtcMicros last{};
   auto read = for_each([&](LimitEvent& event) {
+    last = std::max(last, event.at);
     if (event.kind != Kind::kStarted) return;
     boot_id = event.boot_id;
     offset_ = event.offset;
   });
   if (!read) return read;
-  is_same_boot_ = !boot_id.empty() && boot_id == clock_.boot_id();
-  if (!is_same_boot_) offset_ = clock_.now().time_since_epoch() - clock_.boot();
+  bool is_same_boot = !boot_id.empty() && boot_id == clock_.boot_id();
+  if (!is_same_boot) offset_ = clock_.now().time_since_epoch() - clock_.boot();
+  offset_ += std::max(microseconds(0), last - now());
   return {};
 }
 
@@ -172,7 +189,7 @@ Result<void> LimitLog::replay(FunctionRef<void(LimitEvent&)> use) {
 void LimitLog::start() {
   journal_->start(0, this);
   is_open_ = true;
-  append_start();
+  append_state(start_event());
 }
 
 void LimitLog::stop() {
@@ -180,11 +197,12 @@ void LimitLog::stop() {
   journal_->stop();
 }
 
-void LimitLog::append_start() {
-  std::string event(1, static_cast<char>(Kind::kStarted));
+std::string LimitLog::start_event() const {
+  std::string event;
+  put_head(Kind::kStarted, now(), event);
   put_text(event, clock_.boot_id());
   put_varint(event, static_cast<std::uint64_t>(offset_.count()));
-  append_state(event);
+  return event;
 }
 
 // --- appending ---
@@ -209,7 +227,7 @@ void LimitLog::begin() {
   begun_at_ = journal_->durable_mark();
   // Too full to be rewritten: what it tells is not the whole anyway.
   if (!is_complete() && journal_->stats().backlog_bytes > options_.bytes_max / 2) journal_->trim(begun_at_);
-  append_start();
+  append_state(start_event());
 }
 
 bool LimitLog::is_ready() const {

@@ -10,9 +10,10 @@
 // anew, and all that was there when that began is trimmed. It is rewritten too after the journal has refused or lost events:
 // until that is done memory is right, and a crash forgets what the log does not tell.
 //
-// Times are the store's: microseconds since 1970 as the wall clock said when the machine's first process with this log started,
-// counted on by the clock that runs since the machine started. So no step of the wall clock is seen, and processes of one boot
-// agree. After another boot the wall clock is trusted again; what the log then puts into the future counts as of now.
+// Time is the store's: microseconds since 1970 as the wall clock said at the first start after the machine's, counted on by the
+// clock that runs since the machine started. So no step of the wall clock is seen, and processes of one boot agree. After
+// another boot the wall clock is trusted again, unless it is behind what the log has seen: then time goes on from there, and
+// admissions leave late rather than early. A wall clock that is ahead after a boot lets them leave early.
 //
 // append(), is_complete() and stats(): thread-safe. The others: one owner thread.
 
@@ -44,22 +45,23 @@ struct LimitLogOptions {
 // What a log tells of a state.
 struct LimitEvent {
   enum class Kind : std::uint8_t {
-    kStarted = 1,   // how times are to be read from here on: see LimitLog
-    kAdmitted = 2,  // kSlidingWindow: `cost` at `at`
-    kRefunded = 3,  // kSlidingWindow: `cost` at `at`
+    kStarted = 1,   // a process, or a rewriting: how time is counted
+    kAdmitted = 2,  // kSlidingWindow
+    kRefunded = 3,  // kSlidingWindow
     kState = 4,     // the whole of it, whatever was before
   };
   Kind kind{};
+  UtcMicros at{};  // the store's time when it happened
   StateName name;
-  UtcMicros at{};
   std::uint64_t cost = 0;
-  LimitState* state = nullptr;
-  std::string_view boot_id;
-  std::chrono::microseconds offset{0};
+  UtcMicros counted_at{};               // kAdmitted: see SlidingWindow::newest()
+  LimitState* state = nullptr;          // kState
+  std::string_view boot_id;             // kStarted
+  std::chrono::microseconds offset{0};  // kStarted: see LimitLog::offset()
 };
-void encode_admitted(const StateName& name, UtcMicros at, std::uint64_t cost, std::string& out);
+void encode_admitted(const StateName& name, UtcMicros at, UtcMicros counted_at, std::uint64_t cost, std::string& out);
 void encode_refunded(const StateName& name, UtcMicros at, std::uint64_t cost, std::string& out);
-void encode_state(const StateName& name, const LimitState& state, std::string& out);
+void encode_state(const StateName& name, UtcMicros at, const LimitState& state, std::string& out);
 // Calls `use` for each event, in order; it may move the state away. kInternal on bytes that were not encoded here.
 Result<void> decode_events(std::string_view events, FunctionRef<void(LimitEvent&)> use);
 
@@ -71,8 +73,7 @@ class LimitLog final : private outbox::JournalListener {
 
   // Of the store's time from the clock that counts since the machine started.
   std::chrono::microseconds offset() const { return offset_; }
-  // Another process of this boot wrote it: its times need no correction.
-  bool is_same_boot() const { return is_same_boot_; }
+  UtcMicros now() const { return UtcMicros(clock_.boot() + offset_); }
   // All events, the oldest first. REQUIRES: before start().
   Result<void> replay(FunctionRef<void(LimitEvent&)> use);
   void start();
@@ -102,14 +103,13 @@ class LimitLog final : private outbox::JournalListener {
   LimitLog(std::unique_ptr<outbox::Journal> journal, LimitLogOptions options, const Clock& clock);
   Result<void> read_offset();
   Result<void> for_each(FunctionRef<void(LimitEvent&)> use);
-  void append_start();
+  std::string start_event() const;
   void on_lost(outbox::Sequence first) override;
 
   const LimitLogOptions options_;
   const Clock& clock_;
   std::unique_ptr<outbox::Journal> journal_;
   std::chrono::microseconds offset_{0};
-  bool is_same_boot_ = false;
 
   std::atomic<bool> is_open_{false};
   std::atomic<std::uint64_t> lost_{0};

@@ -16,7 +16,7 @@ using std::chrono::microseconds;
 constexpr std::size_t kShards = 256;             // so that a lock is held for less than a millisecond when an index grows
 constexpr std::size_t kChunksPerLock = 32;       // 1,024 records
 constexpr std::size_t kChunksPerSweep = 800;     // 25,000 records each period: a million keys are looked through in four seconds
-constexpr std::size_t kChunksPerRefusal = 4;     // what a take looks through that finds no room
+constexpr std::size_t kChunksPerRefusal = 1;     // what a take looks through that finds no room
 constexpr std::size_t kRewriteBytes = 4u << 20;  // of the log, each period
 constexpr std::chrono::milliseconds kPeriod{100};
 
@@ -147,7 +147,7 @@ Result<std::vector<Decision>> MemoryLimiter::decide(std::span<const Check> check
     decisions.push_back(by_wall(*decision, now));
   }
   if (taken.size() == asked.size()) {
-    log_taken(taken);
+    log_taken(taken, now);
     return decisions;
   }
   undo(taken, now);
@@ -178,14 +178,14 @@ Result<Decision> MemoryLimiter::take_one(const Asked& asked, UtcMicros now, std:
   bool is_new = !index;
   if (is_new) {
     std::uint64_t bound = options_.memory_limit - options_.memory_limit / 8;
-    if (!has_room(asked.shard, table.insert_bytes(asked.name), bound, now)) return full();
+    if (!has_room(asked.shard, [&] { return table.insert_bytes(asked.name); }, bound, now)) return full();
     index = table.insert(asked.name);
     ++keys_;
   } else if (bytes_ + table[*index].growth_bytes() > options_.memory_limit) {
     Decision decision = peek_one(asked, now);
     if (!decision.is_allowed) return decision;
-    std::size_t growth = table[*index].growth_bytes();  // not 0: then there is something in it, and it is not dropped
-    if (growth != 0 && !has_room(asked.shard, growth, options_.memory_limit, now)) return full();
+    auto growth = [&] { return table[*index].growth_bytes(); };  // not 0: then there is something in it, and it is not dropped
+    if (!has_room(asked.shard, growth, options_.memory_limit, now)) return full();
   }
   auto before = table[*index].before();
   Decision decision = table.change(*index, [&](LimitState& state) { return state.take(asked.check, options_.exact_entries_max, now); });
@@ -214,7 +214,7 @@ Task<Result<Decision>> MemoryLimiter::refund(Check check) {
     if (given != 0 && log_) {
       std::string event;
       if (check.algorithm == Algorithm::kSlidingWindow) encode_refunded(asked.name.name, now, given, event);
-      if (check.algorithm != Algorithm::kSlidingWindow) encode_state(asked.name.name, table[*index], event);
+      if (check.algorithm != Algorithm::kSlidingWindow) encode_state(asked.name.name, now, table[*index], event);
       log_->append(event);
     }
   }
@@ -226,7 +226,7 @@ Decision MemoryLimiter::by_wall(Decision decision, UtcMicros now) const {
   return decision;
 }
 
-void MemoryLimiter::log_taken(const std::vector<Taken>& taken) {
+void MemoryLimiter::log_taken(const std::vector<Taken>& taken, UtcMicros now) {
   if (!log_) return;
   thread_local std::string events;  // keeps its memory
   events.clear();
@@ -234,9 +234,9 @@ void MemoryLimiter::log_taken(const std::vector<Taken>& taken) {
     const LimitState& state = one.asked.shard.table[one.index];
     const StateName& name = one.asked.name.name;
     if (const auto* sliding = state.sliding()) {
-      encode_admitted(name, sliding->newest(), one.asked.check.cost, events);
+      encode_admitted(name, now, sliding->newest(), one.asked.check.cost, events);
     } else {
-      encode_state(name, state, events);
+      encode_state(name, now, state, events);
     }
   }
   log_->append(events);
@@ -244,8 +244,9 @@ void MemoryLimiter::log_taken(const std::vector<Taken>& taken) {
 
 // --- memory ---
 
-bool MemoryLimiter::has_room(Shard& shard, std::size_t bytes, std::uint64_t bound, UtcMicros now) {
-  for (std::size_t looked = 0; bytes_ + bytes > bound; ++looked) {
+// What is dropped may leave a place in a chunk, so that nothing more is needed.
+bool MemoryLimiter::has_room(Shard& shard, FunctionRef<std::size_t()> needed, std::uint64_t bound, UtcMicros now) {
+  for (std::size_t looked = 0; needed() != 0 && bytes_ + needed() > bound; ++looked) {
     if (looked == std::min(kChunksPerRefusal, shard.table.chunks())) return false;
     drop_expired(shard, shard.hand++ % shard.table.chunks(), now);
   }
@@ -324,7 +325,7 @@ bool MemoryLimiter::write_states() {
     std::size_t end = std::min(shard.table.chunks(), rewritten_->chunk + kChunksPerLock);
     for (; rewritten_->chunk < end && events.size() < kRewriteBytes / 16; ++rewritten_->chunk) {
       shard.table.visit(rewritten_->chunk, [&](const StateName& name, LimitState& state) {
-        if (!state.is_empty(name.window, now)) encode_state(name, state, events);
+        if (!state.is_empty(name.window, now)) encode_state(name, now, state, events);
         return true;
       });
     }
@@ -344,30 +345,27 @@ void MemoryLimiter::say_whether_logged() {
 }
 
 Result<void> MemoryLimiter::replay() {
-  UtcMicros now(clock_.boot() + offset_);
-  return log_->replay([&](LimitEvent& event) { replay_one(event, now); });
+  UtcMicros now = log_->now();
+  return log_->replay([&](LimitEvent& event) {
+    if (event.kind != LimitEvent::Kind::kStarted) replay_one(event, now);
+  });
 }
 
 void MemoryLimiter::replay_one(LimitEvent& event, UtcMicros now) {
-  if (event.kind == LimitEvent::Kind::kStarted) return;
   HashedName name(event.name);
   Shard& shard = shard_of(name);
-  if (!log_->is_same_boot()) {
-    if (event.kind == LimitEvent::Kind::kAdmitted) event.at = std::min(event.at, now);
-    if (event.state) event.state->move_before(event.name.window, now);
-  }
-  bool is_over = event.kind == LimitEvent::Kind::kAdmitted ? event.at + event.name.window <= now
+  bool is_over = event.kind == LimitEvent::Kind::kAdmitted ? event.counted_at + event.name.window <= now
                                                            : event.state && event.state->is_empty(event.name.window, now);
   auto index = shard.table.find(name);
   if (!index) {
     if (is_over || event.kind == LimitEvent::Kind::kRefunded) return;
-    std::size_t bytes = shard.table.insert_bytes(name) + (event.state ? event.state->heap_bytes() : 0);
-    if (!has_room(shard, bytes, options_.memory_limit, now)) return (void)++refused_full_;
+    auto needed = [&] { return shard.table.insert_bytes(name) + (event.state ? event.state->heap_bytes() : 0); };
+    if (!has_room(shard, needed, options_.memory_limit, now)) return (void)++refused_full_;
     index = shard.table.insert(name);
     ++keys_;
   }
   shard.table.change(*index, [&](LimitState& state) {
-    if (event.kind == LimitEvent::Kind::kAdmitted && !is_over) state.sliding()->add(event.at, event.cost);
+    if (event.kind == LimitEvent::Kind::kAdmitted && !is_over) state.sliding()->add(event.counted_at, event.cost);
     if (event.kind == LimitEvent::Kind::kRefunded) state.sliding()->refund(event.cost, event.name.window, event.at);
     if (event.state) state = std::move(*event.state);
   });
