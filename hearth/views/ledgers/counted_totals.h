@@ -10,8 +10,7 @@
 
 namespace hearth::views {
 
-inline constexpr std::size_t kPrunedMax = 5'000;  // rows of a table in one transaction
-
+inline constexpr std::size_t kPrunedMax = 5'000;         // rows of a table in one transaction
 inline constexpr std::size_t kConsideredOfHour = 1'000;  // stories of an hour, for what is trending
 
 // SQL has `views`, of which it counted `direct` itself; the live store knew of fewer of these, perhaps.
