@@ -2,6 +2,7 @@
 
 #include <unistd.h>
 
+#include <algorithm>
 #include <charconv>
 #include <map>
 #include <string>
@@ -15,6 +16,7 @@ namespace hearth::app {
 namespace {
 
 constexpr int kHeartbeatsPerLease = 3;
+constexpr std::string_view kSyncViews = "sync_views";  // a schedule of that name in jobs.schedules stands for views.sync_cron
 
 Result<std::unique_ptr<media::MediaStore>> open_media(const Config& config, web::WebClient& web, const Clock& clock) {
   if (config.media.store == MediaPlace::kS3) return std::make_unique<media::S3MediaStore>(config.media.s3(), web, clock);
@@ -47,16 +49,17 @@ std::string worker_name() {
 
 }  // namespace
 
-Result<std::unique_ptr<BackgroundJobs>> BackgroundJobs::open(const Config& config, const Clock& clock, Sql& sql, SyncLikes sync_likes) {
+Result<std::unique_ptr<BackgroundJobs>> BackgroundJobs::open(const Config& config, const Clock& clock, Sql& sql, Syncs syncs) {
   auto web = std::make_unique<web::WebClient>();
   auto media = open_media(config, *web, clock);
   if (!media) return std::unexpected(media.error());
-  return std::unique_ptr<BackgroundJobs>(new BackgroundJobs(config, clock, sql, std::move(sync_likes), std::move(web), *std::move(media)));
+  return std::unique_ptr<BackgroundJobs>(new BackgroundJobs(config, clock, sql, std::move(syncs), std::move(web), *std::move(media)));
 }
 
-BackgroundJobs::BackgroundJobs(const Config& config, const Clock& clock, Sql& sql, SyncLikes sync_likes,
-                               std::unique_ptr<web::WebClient> web, std::unique_ptr<media::MediaStore> media)
+BackgroundJobs::BackgroundJobs(const Config& config, const Clock& clock, Sql& sql, Syncs syncs, std::unique_ptr<web::WebClient> web,
+                               std::unique_ptr<media::MediaStore> media)
     : config_(config.jobs),
+      views_schedule_(config.views.schedule()),
       sql_(sql),
       web_(std::move(web)),
       media_(std::move(media)),
@@ -70,7 +73,8 @@ BackgroundJobs::BackgroundJobs(const Config& config, const Clock& clock, Sql& sq
              .admin = sql.job_admin(),
              .content = sql.content_jobs(),
              .notifications = sql.notifications(),
-             .sync_likes = std::move(sync_likes),
+             .sync_likes = std::move(syncs.likes),
+             .sync_views = std::move(syncs.views),
              .clock = clock},
       runner_(sql.job_queue(), sql.job_signal(), handlers_, clock,
               {.worker = worker_name(), .lease = config_.lease, .heartbeat = config_.lease / kHeartbeatsPerLease, .poll = config_.poll}),
@@ -87,6 +91,9 @@ Result<void> BackgroundJobs::start() {
   if (!config_.workers) return {};
   std::vector<jobs::Schedule> schedules;
   for (const auto& text : config_.schedules) schedules.push_back(jobs::parse_schedule(text).value());
+  if (std::ranges::find(schedules, kSyncViews, &jobs::Schedule::name) == schedules.end())
+    schedules.push_back(
+        jobs::parse_schedule(std::string(kSyncViews) + " | " + views_schedule_ + " | UTC | sync_views | {} | once").value());
   if (auto configured = run_to_end(scheduler_.configure(std::move(schedules))); !configured) return configured;
   runner_.start();
   scheduler_.start();

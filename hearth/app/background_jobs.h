@@ -19,9 +19,13 @@ namespace hearth::app {
 
 class BackgroundJobs {
  public:
-  using SyncLikes = std::function<Task<Result<void>>(PostId post)>;
-  // Opens the store of images. `sync_likes` brings SQL and live state of a post together.
-  static Result<std::unique_ptr<BackgroundJobs>> open(const Config& config, const Clock& clock, Sql& sql, SyncLikes sync_likes);
+  // What jobs do with other parts of the process (handlers/built_in.h).
+  struct Syncs {
+    std::function<Task<Result<void>>(PostId post)> likes;
+    std::function<Task<Result<std::string>>()> views;
+  };
+  // Opens the store of images.
+  static Result<std::unique_ptr<BackgroundJobs>> open(const Config& config, const Clock& clock, Sql& sql, Syncs syncs);
   ~BackgroundJobs();
 
   // Hears of jobs; with jobs.workers also runs them and the schedules, which become those of the configuration.
@@ -35,10 +39,11 @@ class BackgroundJobs {
   media::MediaReader& images() { return images_; }
 
  private:
-  BackgroundJobs(const Config& config, const Clock& clock, Sql& sql, SyncLikes sync_likes, std::unique_ptr<web::WebClient> web,
+  BackgroundJobs(const Config& config, const Clock& clock, Sql& sql, Syncs syncs, std::unique_ptr<web::WebClient> web,
                  std::unique_ptr<media::MediaStore> media);
 
   const Config::Jobs config_;
+  const std::string views_schedule_;
   Sql& sql_;
   const std::unique_ptr<web::WebClient> web_;
   const std::unique_ptr<media::MediaStore> media_;

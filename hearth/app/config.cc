@@ -266,8 +266,14 @@ void check_media(const Config::Media& media, Problems& problems) {
     problems.push_back("media." + checked.error().field + ": with media.store = s3 " + checked.error().message);
 }
 
+void check_views(const Config& config, Problems& problems) {
+  if (24 % config.views.sync_interval.count() != 0)
+    problems.emplace_back("views.sync_interval_hours: is 1, 2, 3, 4, 6, 8, 12 or 24; for other times give views.sync_cron");
+}
+
 void check_rules(const Config& config, Problems& problems) {
   check_urls(config, problems);
+  check_views(config, problems);
   check_media(config.media, problems);
   if (config.webhooks.notifications_url) {
     if (auto url = web::check_url(*config.webhooks.notifications_url, "webhooks.notifications_url"); !url)
@@ -315,6 +321,13 @@ media::S3Options Config::Media::s3() const {
           .secret_key = s3_secret_key.value_or(""),
           .prefix = s3_prefix,
           .public_url = s3_public_url};
+}
+
+// At two o'clock, when it is quiet, and from then on.
+std::string Config::Views::schedule() const {
+  if (!sync_cron.empty()) return sync_cron;
+  auto step = sync_interval.count();
+  return "0 " + std::to_string(2 % step) + "-23/" + std::to_string(step) + " * * *";
 }
 
 bool Config::Auth::is_configured() const {

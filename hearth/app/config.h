@@ -55,6 +55,7 @@ struct Config {
     std::chrono::seconds request_timeout{15};
     std::chrono::seconds write_timeout{15};
     std::chrono::seconds stop_grace{10};
+    std::vector<std::string> trusted_proxies;  // addresses and networks
   } http;
   struct Cors {
     std::vector<std::string> origins;
@@ -73,6 +74,23 @@ struct Config {
   struct Likes {
     bool require_post = false;
   } likes;
+  struct Views {
+    bool redis_enabled = true;
+    std::chrono::hours dedup_ttl{24};
+    std::string sync_cron;  // empty: by the interval
+    std::chrono::hours sync_interval{12};
+    std::chrono::seconds count_cache_ttl{0};  // without effect
+    bool chapters_count_for_story = false;
+    std::uint64_t dedupe_bytes_max = 1ull << 30;
+    // When views are brought to SQL: the cron that is given, or the one of the interval.
+    std::string schedule() const;
+  } views;
+  struct RateLimit {
+    bool redis_enabled = true;
+    bool default_rules = true;
+    std::optional<std::filesystem::path> rules_file;
+    std::uint64_t memory_limit = 256ull << 20;
+  } ratelimit;
   struct Live {
     LiveStore store = LiveStore::kMemory;
     std::uint64_t memory_limit = 2ull << 30;

@@ -11,6 +11,9 @@
 #include "hearth/likes/like_service.h"
 #include "hearth/likes/like_store.h"
 #include "hearth/likes/live_posts.h"
+#include "hearth/limits/limiter.h"
+#include "hearth/views/buffered_views.h"
+#include "hearth/views/view_store.h"
 
 namespace hearth::app {
 
@@ -44,6 +47,10 @@ class Live {
 
   virtual likes::LikeStore& store() = 0;
   virtual likes::LivePosts& posts() = 0;
+  virtual views::ViewStore& views() = 0;
+  virtual views::BufferedViews& buffered_views() = 0;
+  // Limits that the live store keeps for all nodes; null where each node has its own.
+  virtual limits::Limiter* limiter() = 0;
   virtual likes::LikesOf likes_of() = 0;
   virtual content::ReadDirty dirty() = 0;
   // Returns once SQL has all that was answered before; kUnavailable if it does not get there in kFlushTimeout.

@@ -25,6 +25,7 @@ constexpr Command kCommands[] = {
     {"print-config", "print the settings in force", hearth::app::print_configuration},
     {"migrate", "bring SQL to the newest schema", hearth::app::migrate},
     {"reconcile", "compare live state with SQL and repair what differs", hearth::app::reconcile},
+    {"sync-views", "bring the views that are counted to SQL", hearth::app::sync_views},
     {"diagnose", "look for duplicates, wrong counts and orphans, and change nothing", hearth::app::diagnose},
     {"jobs", "list and steer background jobs", hearth::app::jobs_command},
     {"version", "print the version", hearth::app::version},

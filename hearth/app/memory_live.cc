@@ -53,25 +53,39 @@ Result<std::unique_ptr<MemoryLive>> MemoryLive::open(const std::filesystem::path
   auto journal = outbox::Journal::open(
       {.path = folder / "journal.db", .vfs = vfs, .durability = config.durability, .outbox_bytes_max = config.outbox.bytes_max});
   if (!journal) return std::unexpected(journal.error());
+  auto views_file = views::ViewsFile::open(folder / "views.db", vfs);
+  if (!views_file) return std::unexpected(views_file.error());
   auto owner = owner_name((*journal)->id(), folder);
-  return std::unique_ptr<MemoryLive>(new MemoryLive(*std::move(journal), std::move(owner), config, clock, sql));
+  return std::unique_ptr<MemoryLive>(new MemoryLive(*std::move(journal), *std::move(views_file), std::move(owner), config, clock, sql));
 }
 
-MemoryLive::MemoryLive(std::unique_ptr<outbox::Journal> journal, std::string owner, const Config& config, const Clock& clock, Sql& sql)
+MemoryLive::MemoryLive(std::unique_ptr<outbox::Journal> journal, std::unique_ptr<views::ViewsFile> views_file, std::string owner,
+                       const Config& config, const Clock& clock, Sql& sql)
     : clock_(clock),
       sql_(sql),
       outbox_bytes_max_(config.outbox.bytes_max),
       journal_(std::move(journal)),
+      views_file_(std::move(views_file)),
       owner_(std::move(owner)),
       flusher_(*journal_, sql.ledger()),
       store_(*journal_, sql.ledger(), clock,
              {.memory_limit = config.live.memory_limit, .idempotency_bytes_max = config.idempotency.bytes_max}),
       posts_(store_),
       drainer_(sql.inbox(), [this](auto changes) { return store_.change_all(std::move(changes)); }),
+      view_flusher_(*journal_, *views_file_, clock, config.views.dedup_ttl,
+                    [this] {
+                      is_view_flush_wanted_ = true;
+                      view_flush_task_.wake();
+                    }),
+      view_store_(*journal_, *views_file_, view_flusher_, sql.view_ledger(), clock,
+                  {.window = config.views.dedup_ttl, .seen_bytes_max = config.views.dedupe_bytes_max}),
+      listeners_(store_, view_store_),
       flush_task_({.name = "flusher",
                    .period = std::min<std::chrono::milliseconds>(config.flush.interval, kLeaseRenewal),
                    .retry_max = kFlushRetryMax},
                   [this] { return flush_step(); }),
+      view_flush_task_({.name = "view-flusher", .period = config.flush.interval, .retry_max = kFlushRetryMax},
+                       [this] { return flush_views_when_due(); }),
       projection_task_({.name = "projection", .period = config.flush.interval}, [this] { return project(); }),
       housekeeping_task_({.name = "likes", .period = kHousekeepingPeriod}, [this] { return keep_house(); }),
       inbox_task_({.name = "inbox", .period = kInboxPeriod}, [this] { return drainer_.run_once(); }),
@@ -146,12 +160,16 @@ Result<void> MemoryLive::start() {
   if (!flushed) return std::unexpected(flushed.error());
   auto projected = projection_ ? projection_->cursor() : *flushed;
   if (!projected) return std::unexpected(projected.error());
-  journal_->start(std::max(*flushed, *projected), &store_);
+  auto views_flushed = view_flusher_.start();
+  if (!views_flushed) return std::unexpected(views_flushed.error());
+  journal_->start(std::max({*flushed, *projected, *views_flushed}), &listeners_);
 
   if (auto drained = drain(); !drained) return drained;
   if (auto started = store_.start(); !started) return started;
+  if (auto started = view_store_.start(); !started) return started;
   is_started_ = true;
   flush_task_.start();
+  view_flush_task_.start();
   if (projection_) projection_task_.start();
   housekeeping_task_.start();
   if (sql_.is_shared()) inbox_task_.start();
@@ -170,6 +188,12 @@ Result<void> MemoryLive::drain() {
     if (!step) return std::unexpected(step.error());
     more = *step;
   }
+  for (bool more = true; more;) {
+    auto step = view_flusher_.run_once();
+    if (!step) return std::unexpected(step.error());
+    more = *step;
+  }
+  trim();
   return {};
 }
 
@@ -178,13 +202,17 @@ void MemoryLive::stop() {
   inbox_task_.stop();
   housekeeping_task_.stop();
   projection_task_.stop();
+  view_flush_task_.stop();
   flush_task_.stop();
   journal_->stop();
   // So that the next start has nothing to catch up with.
   auto drained = is_started_ ? drain() : Result<void>();
   if (!drained) log::warning("app", "SQL is behind; it follows at the next start", {{"error", drained.error().message}});
+  views_file_->stop();
   journal_->abandon_waiters();
   store_.abandon_waiters();
+  view_store_.abandon_waiters();
+  view_flusher_.abandon_waiters();
 }
 
 Result<bool> MemoryLive::flush_step() {
@@ -208,6 +236,19 @@ Result<bool> MemoryLive::flush_when_due() {
   return more;
 }
 
+// The same for views; here someone may wait for it: whoever reads hours, or brings views to SQL.
+Result<bool> MemoryLive::flush_views_when_due() {
+  bool is_filling = journal_->stats().backlog_bytes > outbox_bytes_max_ / 2;
+  auto began = clock_.steady();
+  if (!is_view_flush_wanted_.exchange(false) && !is_filling && began < view_flush_rest_until_) return false;
+  auto more = view_flusher_.run_once();
+  if (more && *more) is_view_flush_wanted_ = true;  // it is behind
+  trim();
+  auto ended = clock_.steady();
+  view_flush_rest_until_ = ended + (ended - began) * kFlushRest;
+  return more;
+}
+
 Result<bool> MemoryLive::project() {
   if (!projection_) {
     pass();
@@ -222,20 +263,30 @@ Result<bool> MemoryLive::project() {
   return *moved > 0;
 }
 
-// What all consumers have passed may leave the journal, and the posts it touched may leave memory.
+// The posts that were touched by what all that follow likes have passed may leave memory.
 void MemoryLive::pass() {
   auto passed = projection_ ? std::min<outbox::Sequence>(flusher_.flushed(), projected_) : flusher_.flushed();
   if (passed <= passed_) return;
   store_.on_passed(passed);
-  journal_->trim(passed);
   passed_ = passed;
+  trim();
+}
+
+// What all consumers have passed may leave the journal.
+void MemoryLive::trim() {
+  journal_->trim(std::min<outbox::Sequence>(passed_, view_flusher_.flushed()));
 }
 
 Result<bool> MemoryLive::keep_house() {
   store_.evict();
-  if (clock_.steady() >= last_prune_ + kPrunePeriod) {
-    last_prune_ = clock_.steady();
-    store_.prune_idempotency();
+  view_store_.evict();
+  if (clock_.steady() < last_prune_ + kPrunePeriod) return false;
+  last_prune_ = clock_.steady();
+  store_.prune_idempotency();
+  for (bool more = true; more;) {
+    auto pruned = views_file_->prune(clock_.now());
+    if (!pruned) return pruned;
+    more = *pruned;
   }
   return false;
 }
@@ -291,6 +342,21 @@ void MemoryLive::add_metrics(Metrics& metrics) const {
   metrics.gauge("hearth_likes_cold_posts", "Posts that the ledger knows and memory does not hold.", likes.cold_posts);
   metrics.counter("hearth_likes_loads_total", "Posts loaded from the ledger.", likes.loads);
   metrics.counter("hearth_likes_evictions_total", "Posts that left memory.", likes.evictions);
+
+  auto views = view_store_.memory_stats();
+  auto view_flushes = view_flusher_.stats();
+  metrics.counter("hearth_views_counted_total", "Views that this process counted.", views.counted);
+  metrics.counter("hearth_views_repeated_total", "Views of viewers who were seen within the window.", views.repeated);
+  metrics.gauge("hearth_views_resident_items", "Stories and chapters in memory.", views.items);
+  metrics.gauge("hearth_views_memory_bytes", "Memory of their totals.", views.item_bytes);
+  metrics.counter("hearth_views_loads_total", "Stories and chapters loaded into memory.", views.loads);
+  metrics.counter("hearth_views_evictions_total", "Stories and chapters that left memory.", views.evictions);
+  metrics.gauge("hearth_views_seen_viewers", "Viewers of the last windows, as often as each was seen.", views.seen);
+  metrics.gauge("hearth_views_seen_bytes", "Memory of them, as views.dedupe_bytes_max counts it.", views.seen_bytes);
+  metrics.counter("hearth_views_seen_refusals_total", "Views that were refused because that memory was full.", views.seen_refusals);
+  metrics.counter("hearth_views_flush_batches_total", "Transactions of views.db.", view_flushes.batches);
+  metrics.counter("hearth_views_flush_events_total", "Views in them.", view_flushes.events);
+  metrics.seconds("hearth_views_flush_seconds_total", "Time spent in them.", view_flushes.micros);
 
   auto journal = journal_->stats();
   metrics.counter("hearth_journal_commits_total", "Batches committed.", journal.commits);

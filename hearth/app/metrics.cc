@@ -20,6 +20,10 @@ std::uint64_t resident_bytes() {
   return resident_pages * static_cast<std::uint64_t>(sysconf(_SC_PAGESIZE));
 }
 
+std::uint64_t unix_seconds(UtcMicros at) {
+  return static_cast<std::uint64_t>(std::chrono::floor<std::chrono::seconds>(at).time_since_epoch().count());
+}
+
 }  // namespace
 
 void Metrics::counter(const char* name, const char* help, std::uint64_t value) {
@@ -73,6 +77,15 @@ std::string render_metrics(const Hearth& hearth, const http::Server::Stats& serv
   metrics.gauge("hearth_drift_last", "Posts that differed in the last scheduled comparison.", drift.last);
   metrics.gauge("hearth_drift_over_threshold", "1 if those were more than reconcile.drift_threshold.",
                 drift.is_last_over_threshold ? 1 : 0);
+
+  auto syncs = hearth.views.stats();
+  metrics.counter("hearth_views_sync_runs_total", "Times that this node brought views to SQL.", syncs.runs);
+  metrics.counter("hearth_views_sync_failures_total", "Of them, those that failed.", syncs.failures);
+  metrics.counter("hearth_views_synced_items_total", "Stories and chapters whose views were brought to SQL.", syncs.items);
+  metrics.counter("hearth_views_synced_total", "Views that were added in SQL.", syncs.views);
+  metrics.gauge("hearth_views_synced_at_seconds", "When this node last did so, in seconds since 1970; 0: not since it started.",
+                syncs.last_success ? unix_seconds(*syncs.last_success) : 0);
+  hearth.limits->add_metrics(metrics);
 
   auto jobs = hearth.background_jobs->runner().stats();
   metrics.counter("hearth_jobs_claimed_total", "Jobs that this node took.", jobs.claimed);

@@ -77,6 +77,12 @@ PostgresSql::PostgresSql(const Config& config, const Clock& clock, std::unique_p
       schedules_(*database_, job_queue_, job_signal_),
       content_store_(*database_, clock, image_jobs(job_queue_)),
       content_jobs_(*database_),
+      stories_(*database_, clock),
+      keyed_answers_(*database_, clock),
+      view_ledger_(*database_),
+      view_inbox_(*database_, inbox_mode(config), config.views.dedup_ttl, clock),
+      viewer_keys_(*database_),
+      shared_documents_(*database_, clock),
       notifications_(*database_) {}
 
 Result<void> PostgresSql::hear_jobs() {

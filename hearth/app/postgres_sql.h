@@ -12,6 +12,8 @@
 #include "hearth/content/stores/postgres_content_jobs.h"
 #include "hearth/content/stores/postgres_content_pages.h"
 #include "hearth/content/stores/postgres_content_store.h"
+#include "hearth/content/stores/postgres_keyed_answers.h"
+#include "hearth/content/stores/postgres_story_store.h"
 #include "hearth/drivers/postgres/database.h"
 #include "hearth/drivers/postgres/listener.h"
 #include "hearth/jobs/stores/postgres_job_admin.h"
@@ -20,8 +22,12 @@
 #include "hearth/likes/ledgers/postgres_like_inbox.h"
 #include "hearth/likes/ledgers/postgres_like_ledger.h"
 #include "hearth/likes/ledgers/postgres_live_control.h"
+#include "hearth/limits/stores/postgres_shared_documents.h"
 #include "hearth/notifications/stores/postgres_notification_store.h"
 #include "hearth/outbox/postgres_partition_leases.h"
+#include "hearth/views/ledgers/postgres_view_inbox.h"
+#include "hearth/views/ledgers/postgres_view_ledger.h"
+#include "hearth/views/ledgers/postgres_viewer_keys.h"
 
 namespace hearth::app {
 
@@ -39,6 +45,12 @@ class PostgresSql final : public Sql {
   content::ContentStore& content() override { return content_store_; }
   content::ContentPages& pages() override { return pages_; }
   content::ContentJobs& content_jobs() override { return content_jobs_; }
+  content::StoryStore& stories() override { return stories_; }
+  content::KeyedAnswers& keyed_answers() override { return keyed_answers_; }
+  views::ViewLedger& view_ledger() override { return view_ledger_; }
+  views::ViewInbox& view_inbox() override { return view_inbox_; }
+  views::ViewerKeyStore& viewer_keys() override { return viewer_keys_; }
+  limits::SharedDocuments& shared_documents() override { return shared_documents_; }
   notifications::NotificationStore& notifications() override { return notifications_; }
   jobs::JobQueue& job_queue() override { return job_queue_; }
   jobs::JobAdmin& job_admin() override { return job_admin_; }
@@ -84,6 +96,12 @@ class PostgresSql final : public Sql {
   jobs::PostgresSchedules schedules_;
   content::PostgresContentStore content_store_;
   content::PostgresContentJobs content_jobs_;
+  content::PostgresStoryStore stories_;
+  content::PostgresKeyedAnswers keyed_answers_;
+  views::PostgresViewLedger view_ledger_;
+  views::PostgresViewInbox view_inbox_;
+  views::PostgresViewerKeys viewer_keys_;
+  limits::PostgresSharedDocuments shared_documents_;
   notifications::PostgresNotificationStore notifications_;
   std::unique_ptr<postgres::Listener> job_listener_;
 };

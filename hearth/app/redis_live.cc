@@ -22,6 +22,7 @@ using namespace std::chrono_literals;
 
 constexpr auto kGuardPeriod = 500ms;
 constexpr auto kBalancePeriod = 1s;
+constexpr auto kViewDrainPeriod = 500ms;  // until views that came while Redis was away are in it
 constexpr auto kFlushPoll = 5ms;
 constexpr auto kStartTimeout = 15s;
 constexpr auto kStartPoll = 50ms;
@@ -101,6 +102,7 @@ RedisLive::RedisLive(const Config& config, const Clock& clock, Ground ground, li
       node_(node_name()),
       keys_(deployment.is_tagged ? likes::KeyLayout::kTagged : likes::KeyLayout::kPlain, deployment.partitions),
       outbox_entries_max_(config.outbox.bytes_max / kEntryBytes),
+      uses_redis_for_views_(config.views.redis_enabled),
       client_(std::move(client)),
       live_store_(*client_, ground_.ledger, clock, keys_),
       posts_(*client_, live_store_, clock, keys_),
@@ -119,8 +121,13 @@ RedisLive::RedisLive(const Config& config, const Clock& clock, Ground ground, li
               .deployment = std::move(deployment),
               .node = node_}),
       store_(live_store_, ground_.inbox, guard_),
+      live_views_(*client_, ground_.view_ledger, clock, keys_, config.views.dedup_ttl),
+      views_(live_views_, ground_.view_inbox, [this] { return views_place(); }),
+      view_drainer_(ground_.view_inbox, live_views_),
+      limiter_(*client_, keys_),
       guard_task_({.name = "live", .period = kGuardPeriod, .retry_max = 1s}, [this] { return guard_.step(); }),
-      flush_task_({.name = "flusher", .period = config.flush.interval, .retry_max = 2s}, [this] { return flush_step(); }) {
+      flush_task_({.name = "flusher", .period = config.flush.interval, .retry_max = 2s}, [this] { return flush_step(); }),
+      view_drain_task_({.name = "views", .period = kViewDrainPeriod, .retry_max = 2s}, [this] { return drain_views(); }) {
   client_->on_change([this] {
     guard_.on_change();
     tail_.forget();
@@ -147,6 +154,7 @@ Result<void> RedisLive::start() {
   }
   guard_task_.start();
   flush_task_.start();
+  view_drain_task_.start();
   return {};
 }
 
@@ -154,6 +162,7 @@ void RedisLive::stop() {
   if (std::exchange(is_stopped_, true)) return;
   guard_task_.stop();
   flush_task_.stop();
+  view_drain_task_.stop();
   // So that the other nodes need not wait for the leases, nor SQL for what was answered last.
   for (bool more = true; more && client_->is_serving();) {
     auto step = flush_step();
@@ -165,6 +174,7 @@ void RedisLive::stop() {
   }
   client_->stop();
   live_store_.abandon_waiters();
+  live_views_.abandon_waiters();
   tail_.abandon_waiters();
 }
 
@@ -273,6 +283,27 @@ Task<Result<std::shared_ptr<const content::DirtyPosts>>> RedisLive::read_dirty()
   co_return dirty;
 }
 
+// --- views ---
+
+Result<views::SwitchingViewStore::Store> RedisLive::views_place() const {
+  using Store = views::SwitchingViewStore::Store;
+  if (!uses_redis_for_views_) return Store::kSql;
+  switch (guard_.served_from()) {
+    case likes::ServedFrom::kLive:
+      return Store::kLive;
+    case likes::ServedFrom::kSql:
+      return Store::kSql;
+    case likes::ServedFrom::kNowhere:
+      break;
+  }
+  return std::unexpected(guard_.reason());
+}
+
+Result<bool> RedisLive::drain_views() {
+  if (!uses_redis_for_views_ || guard_.served_from() != likes::ServedFrom::kLive) return false;
+  return view_drainer_.run_once();
+}
+
 Result<void> RedisLive::is_ready() const {
   if (guard_.served_from() == likes::ServedFrom::kNowhere) return std::unexpected(guard_.reason());
   return {};
@@ -302,6 +333,10 @@ void RedisLive::add_metrics(Metrics& metrics) const {
   metrics.gauge("hearth_redis_connections", "Connections to Redis.", client.connections);
   metrics.seconds("hearth_redis_call_seconds_total", "From sending to the answer, summed over commands.", client.micros);
   metrics.counter("hearth_likes_loads_total", "Posts that were loaded from SQL.", live_store_.stats().loads);
+  auto views = live_views_.counters();
+  metrics.counter("hearth_views_asked_total", "Views that this node brought to Redis.", views.views);
+  metrics.counter("hearth_views_counted_total", "Of them, those that counted.", views.counted);
+  metrics.counter("hearth_views_loads_total", "Stories and chapters that were loaded from SQL.", views.loads);
   metrics.gauge("hearth_outbox_partitions_held", "Partitions whose lease this node holds.", partitions_held_);
 }
 

@@ -18,6 +18,11 @@
 #include "hearth/likes/stores/redis/redis_guard.h"
 #include "hearth/likes/stores/redis/redis_tail.h"
 #include "hearth/likes/stores/redis/switching_like_store.h"
+#include "hearth/limits/stores/redis/redis_limiter.h"
+#include "hearth/views/stores/redis/redis_view_store.h"
+#include "hearth/views/stores/redis/switching_view_store.h"
+#include "hearth/views/view_drainer.h"
+#include "hearth/views/view_inbox.h"
 
 namespace hearth::app {
 
@@ -29,6 +34,8 @@ class RedisLive final : public Live {
     likes::LikeInbox& inbox;
     likes::LiveControl& control;
     outbox::PartitionLeases& leases;
+    views::ViewLedger& view_ledger;
+    views::ViewInbox& view_inbox;
     likes::OnFlushed on_flushed;
   };
   // Asks SQL what this deployment is, and begins to connect. kConflict: the keys are laid out otherwise than configured.
@@ -45,6 +52,10 @@ class RedisLive final : public Live {
   likes::LikeLedger& ledger() { return ground_.ledger; }
   likes::LikeStore& store() override { return store_; }
   likes::LivePosts& posts() override { return posts_; }
+  views::ViewStore& views() override { return views_; }
+  // What is left in Redis too, where views do not use it any more.
+  views::BufferedViews& buffered_views() override { return live_views_; }
+  limits::Limiter* limiter() override { return &limiter_; }
   likes::LikesOf likes_of() override;
   content::ReadDirty dirty() override;
   Task<Result<void>> flush() override;
@@ -57,6 +68,8 @@ class RedisLive final : public Live {
   RedisLive(const Config& config, const Clock& clock, Ground ground, likes::Deployment deployment, std::unique_ptr<redis::Client> client);
 
   Result<bool> flush_step();
+  Result<bool> drain_views();
+  Result<views::SwitchingViewStore::Store> views_place() const;
   Result<void> look_at_outbox();
   Result<void> balance();
   Task<Result<std::vector<likes::LikedPost>>> likes_of_session(std::string session, std::size_t limit);
@@ -68,6 +81,7 @@ class RedisLive final : public Live {
   const std::string node_;
   const likes::RedisKeys keys_;
   const std::uint64_t outbox_entries_max_;
+  const bool uses_redis_for_views_;
   std::unique_ptr<redis::Client> client_;
   likes::RedisLikeStore live_store_;
   likes::RedisLivePosts posts_;
@@ -77,8 +91,13 @@ class RedisLive final : public Live {
   likes::RedisTail tail_;
   likes::RedisGuard guard_;
   likes::SwitchingLikeStore store_;
+  views::RedisViewStore live_views_;
+  views::SwitchingViewStore views_;
+  views::ViewDrainer view_drainer_;
+  limits::RedisLimiter limiter_;
   BackgroundTask guard_task_;
   BackgroundTask flush_task_;
+  BackgroundTask view_drain_task_;
 
   std::vector<outbox::HeldPartition> held_;  // the flusher's thread
   std::chrono::steady_clock::time_point next_balance_{};

@@ -12,6 +12,8 @@
 #include "hearth/base/json_writer.h"
 #include "hearth/jobs/job.h"
 #include "hearth/jobs/scheduler.h"
+#include "hearth/limits/address_list.h"
+#include "hearth/views/view.h"
 
 namespace hearth::app {
 namespace {
@@ -128,6 +130,18 @@ Result<void> set_cron(Config& config, const std::string& text) {
   return {};
 }
 
+Result<void> set_sync_cron(Config& config, const std::string& text) {
+  if (auto cron = Cron::parse(text, ""); !cron) return std::unexpected(cron.error());
+  config.views.sync_cron = text;
+  return {};
+}
+
+Result<void> set_rules_file(Config& config, const std::string& text) {
+  if (text.empty()) return invalid("", "it is empty; leave the setting out to use no file");
+  config.ratelimit.rules_file = text;
+  return {};
+}
+
 Result<void> set_redis_host(Config& config, const std::string& text) {
   if (text.empty() || text.find_first_of(" /@,?#") != std::string::npos) return invalid("", "a URL goes into redis.url");
   config.redis.host = text;
@@ -147,6 +161,10 @@ bool is_origin(std::string_view text) {
   if (scheme_end == std::string_view::npos || scheme_end == 0) return false;
   auto host = text.substr(scheme_end + 3);
   return !host.empty() && host.find_first_of("/?#@ \t,\"\\") == std::string_view::npos;
+}
+
+bool is_network(std::string_view text) {
+  return limits::AddressList::parse({std::string(text)}, "").has_value();
 }
 
 bool is_concurrency(std::string_view text) {
@@ -203,6 +221,10 @@ const std::vector<Setting>& table() {
        "A client must have taken its answer within this."},
       {"http.stop_grace_seconds", number<[](Config& c) -> auto& { return c.http.stop_grace; }>(0, 3'600, Unit::kSeconds),
        "When stopping, requests that were accepted may take this long."},
+      {"http.trusted_proxies",
+       List{[](Config& c) -> Texts& { return c.http.trusted_proxies; }, is_network, "addresses and networks such as 10.0.0.0/8"},
+       "Proxies whose X-Forwarded-For is believed. A client's address, for limits and views, is then the last one there that is no "
+       "such proxy's."},
 
       {"cors.origins", List{[](Config& c) -> Texts& { return c.cors.origins; }, is_origin, "origins such as https://app.example, or *"},
        "Web origins whose pages may call the API."},
@@ -224,6 +246,50 @@ const std::vector<Setting>& table() {
 
       {"likes.require_post", Switch{[](Config& c) -> bool& { return c.likes.require_post; }},
        "Whether liking a post that is not known here is 404."},
+
+      {"views.redis_enabled",
+       Switch{[](Config& c) -> bool& { return c.views.redis_enabled; }},
+       "false: where live state is in Redis, views are counted in SQL all the same, each at once.",
+       {},
+       "VIEW_TRACKING_REDIS_ENABLED"},
+      {"views.dedup_ttl_hours",
+       number<[](Config& c) -> auto& { return c.views.dedup_ttl; }>(1, views::kDedupeWindowMax.count()),
+       "How long a viewer of a story or chapter counts once.",
+       {},
+       "VIEW_DEDUP_TTL_HOURS"},
+      {"views.sync_cron",
+       Text{[](const Config& c) { return c.views.sync_cron; }, set_sync_cron, "five fields of cron, in UTC", "CRON"},
+       "When views are brought to SQL. Without it views.sync_interval_hours says; together that is at 2:00 and 14:00.",
+       {},
+       "VIEW_SYNC_CRON"},
+      {"views.sync_interval_hours",
+       number<[](Config& c) -> auto& { return c.views.sync_interval; }>(1, 24),
+       "How often that is, where views.sync_cron is not given: a divisor of 24, counted from 2:00.",
+       {},
+       "VIEW_SYNC_INTERVAL_HOURS"},
+      {"views.count_cache_ttl_seconds",
+       number<[](Config& c) -> auto& { return c.views.count_cache_ttl; }>(0, 86'400),
+       "Has no effect: totals are live, and none is cached. Taken because other programs have such a setting.",
+       {},
+       "VIEW_COUNT_CACHE_TTL"},
+      {"views.chapters_count_for_story", Switch{[](Config& c) -> bool& { return c.views.chapters_count_for_story; }},
+       "Whether a view of a chapter is one of its story too, where the chapter is known here. Each then asks SQL for the story."},
+      {"views.dedupe_bytes_max", number<[](Config& c) -> auto& { return c.views.dedupe_bytes_max; }>(kMiB, kTiB, Unit::kBytes),
+       "Memory for who has viewed what; when full, further views get 503. On Redis its own limit holds."},
+
+      {"ratelimit.redis_enabled",
+       Switch{[](Config& c) -> bool& { return c.ratelimit.redis_enabled; }},
+       "false: where live state is in Redis, limits are kept in memory all the same, by each node for itself.",
+       {},
+       "RATE_LIMIT_REDIS_ENABLED"},
+      {"ratelimit.default_rules", Switch{[](Config& c) -> bool& { return c.ratelimit.default_rules; }},
+       "Whether users, where they have tokens (auth.jwt_secret, auth.jwks_file), are limited without any rules being given."},
+      {"ratelimit.rules_file",
+       Text{[](const Config& c) { return c.ratelimit.rules_file ? c.ratelimit.rules_file->string() : std::string(); }, set_rules_file,
+            "a JSON file", "FILE"},
+       "Limits of Hearth's own routes (docs/rate-limits.md); read again at SIGHUP."},
+      {"ratelimit.memory_limit", number<[](Config& c) -> auto& { return c.ratelimit.memory_limit; }>(kMiB, kTiB, Unit::kBytes),
+       "Memory for limits; when full, a new key's own policy decides."},
 
       {"live.store",
        choice<[](Config& c) -> auto& { return c.live.store; }>({"memory", "redis"}),

@@ -10,13 +10,16 @@
 #include <vector>
 
 #include "hearth/app/adoption/sql_diagnosis.h"
+#include "hearth/app/config.h"
 #include "hearth/app/dataset/exporter.h"
 #include "hearth/base/task.h"
 #include "hearth/content/content_jobs.h"
 #include "hearth/content/content_pages.h"
 #include "hearth/content/content_store.h"
+#include "hearth/content/keyed_answers.h"
 #include "hearth/content/rank.h"
 #include "hearth/content/stores/like_projection.h"
+#include "hearth/content/story_store.h"
 #include "hearth/jobs/job_admin.h"
 #include "hearth/jobs/job_queue.h"
 #include "hearth/jobs/job_signal.h"
@@ -24,13 +27,23 @@
 #include "hearth/likes/like_inbox.h"
 #include "hearth/likes/like_ledger.h"
 #include "hearth/likes/live_control.h"
+#include "hearth/limits/shared_documents.h"
 #include "hearth/notifications/notification_store.h"
 #include "hearth/outbox/journal.h"
 #include "hearth/outbox/partition_leases.h"
+#include "hearth/views/view_inbox.h"
+#include "hearth/views/view_ledger.h"
+#include "hearth/views/viewer_keys.h"
 
 namespace hearth::app {
 
 class Metrics;
+
+// How views are kept in SQL when they come there (views/view_inbox.h).
+inline views::InboxMode inbox_mode(const Config& config) {
+  bool is_switched_off = config.live.store == LiveStore::kRedis && !config.views.redis_enabled;
+  return is_switched_off ? views::InboxMode::kDirect : views::InboxMode::kWaiting;
+}
 
 class Sql {
  public:
@@ -42,6 +55,12 @@ class Sql {
   virtual std::unique_ptr<content::RankCandidates> rank(content::ReadDirty read_dirty) = 0;
 
   virtual content::ContentJobs& content_jobs() = 0;
+  virtual content::StoryStore& stories() = 0;
+  virtual content::KeyedAnswers& keyed_answers() = 0;
+  virtual views::ViewLedger& view_ledger() = 0;
+  virtual views::ViewInbox& view_inbox() = 0;
+  virtual views::ViewerKeyStore& viewer_keys() = 0;
+  virtual limits::SharedDocuments& shared_documents() = 0;
   virtual notifications::NotificationStore& notifications() = 0;
 
   virtual jobs::JobQueue& job_queue() = 0;

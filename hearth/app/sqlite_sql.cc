@@ -11,17 +11,17 @@
 
 namespace hearth::app {
 
-Result<std::unique_ptr<SqliteSql>> SqliteSql::open(const std::filesystem::path& folder, const Clock& clock, const std::string& vfs) {
-  auto ledger = likes::SqliteLikeLedger::open(folder / "ratings.db", vfs);
+Result<std::unique_ptr<SqliteSql>> SqliteSql::open(const Config& config, const Clock& clock, const std::string& vfs) {
+  auto ledger = likes::SqliteLikeLedger::open(config.data / "ratings.db", vfs);
   if (!ledger) return std::unexpected(ledger.error());
-  auto content = content::open_content_database(folder / "content.db", vfs);
+  auto content = content::open_content_database(config.data / "content.db", vfs);
   if (!content) return std::unexpected(content.error());
-  return std::unique_ptr<SqliteSql>(new SqliteSql(folder, *std::move(ledger), *std::move(content), clock));
+  return std::unique_ptr<SqliteSql>(new SqliteSql(config, *std::move(ledger), *std::move(content), clock));
 }
 
-SqliteSql::SqliteSql(std::filesystem::path folder, std::unique_ptr<likes::SqliteLikeLedger> ledger,
-                     std::unique_ptr<sqlite::Database> content, const Clock& clock)
-    : folder_(std::move(folder)),
+SqliteSql::SqliteSql(const Config& config, std::unique_ptr<likes::SqliteLikeLedger> ledger, std::unique_ptr<sqlite::Database> content,
+                     const Clock& clock)
+    : folder_(config.data),
       ledger_(std::move(ledger)),
       content_(std::move(content)),
       control_(ledger_->database(), clock),
@@ -38,6 +38,12 @@ SqliteSql::SqliteSql(std::filesystem::path folder, std::unique_ptr<likes::Sqlite
           },
           image_jobs(job_queue_)),
       content_jobs_(*content_),
+      stories_(*content_, clock),
+      keyed_answers_(*content_, clock),
+      view_ledger_(*content_),
+      view_inbox_(*content_, inbox_mode(config), config.views.dedup_ttl, clock),
+      viewer_keys_(*content_),
+      shared_documents_(*content_, clock),
       notifications_(*content_),
       projector_(*content_, ledger_counts()),
       new_posts_task_({.name = "projection"}, [this]() -> Result<bool> {

@@ -9,6 +9,7 @@
 #include <utility>
 #include <vector>
 
+#include "hearth/app/config.h"
 #include "hearth/app/sql.h"
 #include "hearth/base/background_task.h"
 #include "hearth/base/clock.h"
@@ -16,6 +17,8 @@
 #include "hearth/content/stores/sqlite_content_jobs.h"
 #include "hearth/content/stores/sqlite_content_pages.h"
 #include "hearth/content/stores/sqlite_content_store.h"
+#include "hearth/content/stores/sqlite_keyed_answers.h"
+#include "hearth/content/stores/sqlite_story_store.h"
 #include "hearth/drivers/sqlite/database.h"
 #include "hearth/jobs/stores/sqlite_job_admin.h"
 #include "hearth/jobs/stores/sqlite_job_queue.h"
@@ -23,20 +26,30 @@
 #include "hearth/likes/ledgers/sqlite_like_inbox.h"
 #include "hearth/likes/ledgers/sqlite_like_ledger.h"
 #include "hearth/likes/ledgers/sqlite_live_control.h"
+#include "hearth/limits/stores/sqlite_shared_documents.h"
 #include "hearth/notifications/stores/sqlite_notification_store.h"
 #include "hearth/outbox/sole_partition_leases.h"
+#include "hearth/views/ledgers/sqlite_view_inbox.h"
+#include "hearth/views/ledgers/sqlite_view_ledger.h"
+#include "hearth/views/ledgers/sqlite_viewer_keys.h"
 
 namespace hearth::app {
 
 class SqliteSql final : public Sql {
  public:
-  // Opens the files in `folder` and brings them to the newest schema. `vfs`: for tests.
-  static Result<std::unique_ptr<SqliteSql>> open(const std::filesystem::path& folder, const Clock& clock, const std::string& vfs = {});
+  // Opens the files in the data folder and brings them to the newest schema. `vfs`: for tests.
+  static Result<std::unique_ptr<SqliteSql>> open(const Config& config, const Clock& clock, const std::string& vfs = {});
 
   likes::LikeLedger& ledger() override { return *ledger_; }
   content::ContentStore& content() override { return content_store_; }
   content::ContentPages& pages() override { return pages_; }
   content::ContentJobs& content_jobs() override { return content_jobs_; }
+  content::StoryStore& stories() override { return stories_; }
+  content::KeyedAnswers& keyed_answers() override { return keyed_answers_; }
+  views::ViewLedger& view_ledger() override { return view_ledger_; }
+  views::ViewInbox& view_inbox() override { return view_inbox_; }
+  views::ViewerKeyStore& viewer_keys() override { return viewer_keys_; }
+  limits::SharedDocuments& shared_documents() override { return shared_documents_; }
   notifications::NotificationStore& notifications() override { return notifications_; }
   jobs::JobQueue& job_queue() override { return job_queue_; }
   jobs::JobAdmin& job_admin() override { return job_admin_; }
@@ -61,7 +74,7 @@ class SqliteSql final : public Sql {
   void stop() override;
 
  private:
-  SqliteSql(std::filesystem::path folder, std::unique_ptr<likes::SqliteLikeLedger> ledger, std::unique_ptr<sqlite::Database> content,
+  SqliteSql(const Config& config, std::unique_ptr<likes::SqliteLikeLedger> ledger, std::unique_ptr<sqlite::Database> content,
             const Clock& clock);
 
   content::ReadCounts ledger_counts();
@@ -80,6 +93,12 @@ class SqliteSql final : public Sql {
   jobs::SqliteSchedules schedules_;
   content::SqliteContentStore content_store_;
   content::SqliteContentJobs content_jobs_;
+  content::SqliteStoryStore stories_;
+  content::SqliteKeyedAnswers keyed_answers_;
+  views::SqliteViewLedger view_ledger_;
+  views::SqliteViewInbox view_inbox_;
+  views::SqliteViewerKeys viewer_keys_;
+  limits::SqliteSharedDocuments shared_documents_;
   notifications::SqliteNotificationStore notifications_;
   content::LikeProjector projector_;
   BackgroundTask new_posts_task_;

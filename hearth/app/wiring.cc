@@ -30,6 +30,12 @@ Task<Result<std::vector<std::string>>> authors_of(content::ContentPages& pages, 
   co_return authors;
 }
 
+Task<Result<std::string>> synced_views(Views& views) {
+  auto report = co_await views.sync();
+  if (!report) co_return std::unexpected(report.error());
+  co_return api::to_json(*report);
+}
+
 // Takes the base class's place: a Result of one does not convert by itself.
 template <typename Base, typename Derived>
 Result<std::unique_ptr<Base>> as(Result<std::unique_ptr<Derived>> derived) {
@@ -45,6 +51,8 @@ Result<std::unique_ptr<Live>> open_live(const Config& config, const Clock& clock
                                    .inbox = sql.inbox(),
                                    .control = sql.control(),
                                    .leases = sql.leases(),
+                                   .view_ledger = sql.view_ledger(),
+                                   .view_inbox = sql.view_inbox(),
                                    .on_flushed = [&sql](std::vector<std::string> posts) { return sql.on_flushed(std::move(posts)); }}));
 }
 
@@ -52,7 +60,7 @@ Result<std::unique_ptr<Live>> open_live(const Config& config, const Clock& clock
 
 Result<std::unique_ptr<Sql>> open_sql(const Config& config, const Clock& clock, const std::string& vfs) {
   if (config.database.url) return as<Sql>(PostgresSql::open(config, clock));
-  return as<Sql>(SqliteSql::open(config.data, clock, vfs));
+  return as<Sql>(SqliteSql::open(config, clock, vfs));
 }
 
 Result<std::unique_ptr<Hearth>> Hearth::open(const Config& config, const Clock& clock, const std::string& vfs) {
@@ -65,11 +73,16 @@ Result<std::unique_ptr<Hearth>> Hearth::open(const Config& config, const Clock& 
   if (!live) return std::unexpected(live.error());
 
   std::unique_ptr<Hearth> hearth(new Hearth(config, clock, *std::move(folder), *std::move(sql), *std::move(live)));
-  auto background_jobs =
-      BackgroundJobs::open(config, clock, *hearth->sql, [h = hearth.get()](PostId post) { return h->sync_likes(std::move(post)); });
+  auto background_jobs = BackgroundJobs::open(config, clock, *hearth->sql,
+                                              {.likes = [h = hearth.get()](PostId post) { return h->sync_likes(std::move(post)); },
+                                               .views = [h = hearth.get()] { return synced_views(h->views); }});
   if (!background_jobs) return std::unexpected(background_jobs.error());
   hearth->background_jobs = *std::move(background_jobs);
   if (auto started = hearth->live->start(); !started) return std::unexpected(started.error());
+  if (auto started = hearth->views.start(); !started) return std::unexpected(started.error());
+  auto limits = Limits::open(config, clock, *hearth->sql, *hearth->live);
+  if (!limits) return std::unexpected(limits.error());
+  hearth->limits = *std::move(limits);
   return hearth;
 }
 
@@ -82,6 +95,7 @@ Hearth::Hearth(const Config& config, const Clock& clock_in, DataFolder folder_in
       rank(sql->rank(live->dirty())),
       likes(live->store(), live->likes_of(),
             config.likes.require_post ? likes::PostExists([this](PostId post) { return sql->pages().exists(std::move(post)); }) : nullptr),
+      views(config, clock_in, *sql, *live),
       reconciler(
           live->store(), live->posts(), sql->ledger(), [this] { return live->flush(); },
           [this](std::string post) { return sql->on_repaired(std::move(post)); }),
@@ -99,6 +113,8 @@ void Hearth::stop() {
   if (std::exchange(is_stopped_, true)) return;
   scheduled_reconcile.stop();
   if (background_jobs) background_jobs->stop();
+  views.stop();
+  if (limits) limits->stop();
   live->stop();
   sql->stop();
 }
@@ -143,6 +159,7 @@ Result<std::unique_ptr<Service>> Service::open(const Config& config, Hearth& hea
                                                  hearth.clock);
   if (!authenticator) return std::unexpected(authenticator.error());
   std::unique_ptr<Service> service(new Service(config, hearth, *std::move(authenticator)));
+  if (auto started = hearth.limits->start(); !started) return std::unexpected(started.error());
   auto server = http::Server::open({.host = config.listen.host,
                                     .port = config.listen.port,
                                     .threads = config.http.threads,
@@ -162,7 +179,7 @@ Result<std::unique_ptr<Service>> Service::open(const Config& config, Hearth& hea
 Service::Service(const Config& config, Hearth& hearth, std::unique_ptr<auth::Authenticator> authenticator)
     : hearth_(hearth),
       authenticator_(std::move(authenticator)),
-      routes_(router_, *authenticator_, config.auth.public_reads, config.cors.origins),
+      routes_(router_, *authenticator_, config.auth.public_reads, config.cors.origins, &hearth.limits->of_routes()),
       likes_{.service = hearth.likes,
              .reconciler = hearth.reconciler,
              .authors_of = [this](std::vector<std::string> posts) { return authors_of(hearth_.sql->pages(), std::move(posts)); },
@@ -189,11 +206,24 @@ Service::Service(const Config& config, Hearth& hearth, std::unique_ptr<auth::Aut
                               std::chrono::milliseconds budget) { return hearth_.background_jobs->runner().process(limit, budget); },
             .check_url = [](std::string_view url, std::string_view field) { return web::check_url(url, field); },
             .clock = hearth.clock},
+      views_{.service = hearth.views.service(),
+             .buffered = hearth.live->buffered_views(),
+             .sync = [this] { return hearth_.views.sync(); },
+             .stories = hearth.sql->stories(),
+             .keyed_answers = hearth.sql->keyed_answers(),
+             .address_of = [this](const http::Request& request) { return hearth_.limits->address_of(request); },
+             .is_degraded = [this] { return hearth_.live->is_degraded(); }},
+      ratelimit_{.service = hearth.limits->service(),
+                 .book = hearth.limits->book(),
+                 .limits = hearth.limits->of_routes(),
+                 .keyed_answers = &hearth.sql->keyed_answers()},
       dataset_{.target = {hearth.sql->content(), hearth.sql->pages(), &hearth.live->store()},
                .flush = [this] { return hearth_.live->flush(); }} {
   api::add_likes_routes(routes_, likes_);
   api::add_content_routes(routes_, content_);
   api::add_jobs_routes(routes_, jobs_);
+  api::add_views_routes(routes_, views_);
+  api::add_ratelimit_routes(routes_, ratelimit_);
   api::add_media_routes(routes_, hearth.background_jobs->images());
   api::add_operations_routes(router_, routes_, operations_);
   dataset::add_dataset_routes(routes_, dataset_);

@@ -12,15 +12,19 @@
 #include "hearth/api/jobs_routes.h"
 #include "hearth/api/likes_routes.h"
 #include "hearth/api/operations_routes.h"
+#include "hearth/api/ratelimit_routes.h"
 #include "hearth/api/routes.h"
+#include "hearth/api/views_routes.h"
 #include "hearth/app/adoption/diagnoser.h"
 #include "hearth/app/background_jobs.h"
 #include "hearth/app/config.h"
 #include "hearth/app/data_folder.h"
 #include "hearth/app/dataset/dataset_routes.h"
+#include "hearth/app/limits.h"
 #include "hearth/app/live.h"
 #include "hearth/app/scheduled_reconcile.h"
 #include "hearth/app/sql.h"
+#include "hearth/app/views.h"
 #include "hearth/auth/authenticator.h"
 #include "hearth/base/clock.h"
 #include "hearth/content/rank.h"
@@ -59,10 +63,12 @@ class Hearth {
   const std::unique_ptr<Live> live;
   const std::unique_ptr<content::RankCandidates> rank;
   likes::LikeService likes;
+  Views views;
   likes::LikeReconciler reconciler;
   const std::unique_ptr<adoption::SqlDiagnosis> sql_diagnosis;
   adoption::Diagnoser diagnoser;
   ScheduledReconcile scheduled_reconcile;
+  std::unique_ptr<Limits> limits;                   // never null
   std::unique_ptr<BackgroundJobs> background_jobs;  // never null
 
  private:
@@ -78,6 +84,8 @@ class Service {
   static Result<std::unique_ptr<Service>> open(const Config& config, Hearth& hearth);
 
   void start() { server_->start(); }
+  // Takes what may change while it serves: the rules of limits.
+  void reload() { hearth_.limits->reload(); }
   // Answers what was accepted.
   void stop(std::chrono::milliseconds grace);
   std::uint16_t port() const { return server_->port(); }
@@ -94,6 +102,8 @@ class Service {
   api::ContentApi content_;
   api::OperationsApi operations_;
   api::JobsApi jobs_;
+  api::ViewsApi views_;
+  api::RateLimitApi ratelimit_;
   dataset::DatasetApi dataset_;
   std::unique_ptr<http::Server> server_;
   std::atomic<bool> is_draining_{false};

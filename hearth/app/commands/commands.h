@@ -20,6 +20,7 @@ int print_configuration(const Arguments& arguments);
 int migrate(const Arguments& arguments);
 int jobs_command(const Arguments& arguments);  // `jobs`; that name is a namespace
 int reconcile(const Arguments& arguments);
+int sync_views(const Arguments& arguments);
 int version(const Arguments& arguments);
 
 }  // namespace hearth::app

@@ -36,7 +36,7 @@ Result<int> migrate_folder(const Config& config) {
   auto before = steps_applied_in(*folder);
   if (!before) return std::unexpected(before.error());
   SystemClock clock;
-  if (auto sql = SqliteSql::open(config.data, clock); !sql) return std::unexpected(sql.error());
+  if (auto sql = SqliteSql::open(config, clock); !sql) return std::unexpected(sql.error());
   if (auto journal = outbox::Journal::open({.path = folder->file("journal.db")}); !journal) return std::unexpected(journal.error());
   auto after = steps_applied_in(*folder);
   if (!after) return std::unexpected(after.error());

@@ -10,20 +10,25 @@
 namespace hearth::app {
 namespace {
 
-// Blocks the signals that stop us in this thread and all that are started from it; wait() takes them.
+// Blocks the signals that stop us or tell us to look for other settings in this thread and all that are started from it; wait() takes them.
 class StopSignals {
  public:
   StopSignals() {
     sigemptyset(&set_);
     sigaddset(&set_, SIGTERM);
     sigaddset(&set_, SIGINT);
+    sigaddset(&set_, SIGHUP);
     pthread_sigmask(SIG_BLOCK, &set_, nullptr);
     signal(SIGPIPE, SIG_IGN);
   }
-  int wait() const {
-    int signal_number = 0;
-    sigwait(&set_, &signal_number);
-    return signal_number;
+  // The one that stops us. `reload` is called at each SIGHUP until then.
+  template <typename Reload>
+  int wait(Reload reload) const {
+    for (int signal_number = 0;; reload()) {
+      sigwait(&set_, &signal_number);
+      if (signal_number != SIGHUP) return signal_number;
+      log::info("app", "reloading", {{"signal", signal_number}});
+    }
   }
 
  private:
@@ -71,7 +76,7 @@ int serve(const Arguments& arguments) {
   std::printf("listening on %s\n", address.c_str());
   std::fflush(stdout);
 
-  int signal_number = signals.wait();
+  int signal_number = signals.wait([&] { (*service)->reload(); });
   log::info("app", "stopping", {{"signal", signal_number}});
   (*service)->stop(config->http.stop_grace);
   (*hearth)->stop();

@@ -39,6 +39,12 @@ Outcome sync_like_count(const BuiltInParts& parts, const SyncLikeCount& payload,
   return Completed{};
 }
 
+Outcome sync_views(const BuiltInParts& parts, const SyncViews& /*payload*/, const JobRun& /*run*/) {
+  auto report = run_to_end(parts.sync_views());
+  if (!report) return Failed{.error = report.error().message};
+  return Completed{.result = *std::move(report)};
+}
+
 // Runs `prune` until it finds less than it may delete; returns how much went.
 template <typename Prune>
 Result<std::size_t> prune_all(const JobRun& run, Prune prune) {
@@ -97,6 +103,7 @@ void add_built_in_handlers(jobs::JobHandlers& handlers, const BuiltInParts& part
                         send_notification);
   add<SyncLikeCount>(handlers, "sync_like_count", {.concurrency = 4, .timeout = minutes(1), .batch = 16}, parts, concurrency,
                      sync_like_count);
+  add<SyncViews>(handlers, "sync_views", {.concurrency = 1, .timeout = minutes(30)}, parts, concurrency, sync_views);
   add<CleanupExpired>(handlers, "cleanup_expired", {.concurrency = 1, .timeout = minutes(30)}, parts, concurrency, cleanup_expired);
   add<RecomputeRankings>(handlers, "recompute_rankings", {.concurrency = 1, .timeout = minutes(5)}, parts, concurrency, recompute_rankings);
 

@@ -31,6 +31,7 @@ struct BuiltInParts {
   content::ContentJobs& content;
   notifications::NotificationStore& notifications;
   std::function<Task<Result<void>>(PostId post)> sync_likes;  // brings SQL and live state of the post together
+  std::function<Task<Result<std::string>>()> sync_views;      // brings views to SQL; the result is JSON
   const Clock& clock;
 };
 

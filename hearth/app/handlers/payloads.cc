@@ -160,4 +160,10 @@ Result<RecomputeRankings> RecomputeRankings::parse(std::string_view payload) {
   return RecomputeRankings{static_cast<std::size_t>(limit)};
 }
 
+Result<SyncViews> SyncViews::parse(std::string_view payload) {
+  auto done = read(payload, [](std::string_view, JsonValue&) -> Result<bool> { return false; });
+  if (!done) return std::unexpected(done.error());
+  return SyncViews{};
+}
+
 }  // namespace hearth::app

@@ -47,4 +47,8 @@ struct RecomputeRankings {
   static Result<RecomputeRankings> parse(std::string_view payload);
 };
 
+struct SyncViews {
+  static Result<SyncViews> parse(std::string_view payload);
+};
+
 }  // namespace hearth::app
