@@ -25,8 +25,8 @@ def memory(options, root):
             start, before = hearth.metrics(), resident_mib(hearth.pid)
             load(hearth, 64, 3 * options.seconds, LUA, MODE="unique", ITEMS=items, SEED=2)
             end = hearth.metrics()
-            remembered = end["hearth_views_remembered"] - start["hearth_views_remembered"]
-            print(f"{remembered:,.0f} viewers {name}: {end['hearth_views_remembered_bytes'] / end['hearth_views_remembered']:.1f} bytes each counted,"
+            remembered = end["hearth_views_seen_viewers"] - start["hearth_views_seen_viewers"]
+            print(f"{remembered:,.0f} viewers {name}: {end['hearth_views_seen_bytes'] / end['hearth_views_seen_viewers']:.1f} bytes each counted,"
                   f" {(resident_mib(hearth.pid) - before) * 1024 * 1024 / max(1, remembered):.1f} by the growth of the process", flush=True)
 
 
