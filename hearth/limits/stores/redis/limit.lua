@@ -7,14 +7,14 @@
 -- Returns for each check: 1 if allowed, remaining, reset in µs, µs until then, the time under which it was taken in µs.
 --
 -- try says what take would if another partition refused; refund gives back what was taken last; undo what was taken by one take, whatever was taken since.
--- sliding  a list: sum, last time seen, then of each admission, oldest first, time and cost (0: undone)
+-- sliding  a list: sum and last time seen; then of each admission, oldest first, time and cost (0: undone)
 -- gcra     when the debt is paid, as µs and 1/scale µs; scale; last time seen
 -- fixed    beginning of the window, count; last time seen
 --
 -- Numbers are doubles: whole ones are exact below 2^53. All that can fail comes before the first write of a take, and that
 -- is one which needs memory: without it nothing happens.
 
-local kFirstChunk, kChunk = 18, 128   -- of a log's elements
+local kFirstChunk, kChunk = 17, 128   -- of a log's elements; the head is one, a pair two
 local kDroppedMax = 64                -- pairs that a reader leaves for a taker to drop
 local kLifeInTests = 86400000
 
@@ -42,6 +42,10 @@ end
 
 -- a * b / by as a whole number and the rest. REQUIRES: a < 2^30, b < 2^50, by < 2^42.
 local function multiply_divide(a, b, by)
+  if a * b < 2 ^ 53 then
+    local rest = math.fmod(a * b, by)
+    return (a * b - rest) / by, rest
+  end
   local quotient, rest = 0, 0
   for shift = 40, 0, -10 do
     local digit = math.floor(b / 2 ^ shift) % 1024
@@ -57,7 +61,7 @@ end
 local sliding = {}
 
 local function extend(log, chunk)
-  local begin = 2 + #log.pairs
+  local begin = 1 + #log.pairs
   local more = redis.call('LRANGE', log.key, begin, begin + chunk - 1)
   for _, element in ipairs(more) do log.pairs[#log.pairs + 1] = tonumber(element) end
   return #more > 0
@@ -75,8 +79,13 @@ end
 function sliding.load(key, check)
   local first = redis.call('LRANGE', key, 0, kFirstChunk - 1)
   local log = {key = key, window = check.window, pairs = {}, staged = {}, dropped = 0, exists = #first > 0}
-  log.sum, log.now = tonumber(first[1] or '0'), math.max(clock, tonumber(first[2] or '0'))
-  for i = 3, #first do log.pairs[i - 2] = tonumber(first[i]) end
+  log.sum, log.now = 0, clock
+  if log.exists then
+    local last
+    log.sum, last = numbers(key, first[1], '^(%d+) (%d+)$')
+    log.now = math.max(clock, last)
+  end
+  for i = 2, #first do log.pairs[i - 1] = tonumber(first[i]) end
   log.is_read = #first < kFirstChunk
   while true do
     local t, cost = pair(log, log.dropped)
@@ -107,28 +116,36 @@ function sliding.peek(log, check)
   return {is_allowed, math.max(0, check.limit - log.sum), reset}
 end
 
--- The time of the newest pair, which may be ahead by a tick; 0 if there is none.
+-- The time of the newest pair in the list, which may be ahead by a tick; 0 if there is none.
 local function newest(log)
-  if #log.staged > 0 then return log.staged[#log.staged - 1] end
-  return log.sum > 0 and tonumber(redis.call('LINDEX', log.key, -2)) or 0
+  if log.sum == 0 then return 0 end
+  if log.is_read then return log.pairs[#log.pairs - 1] end
+  return tonumber(redis.call('LINDEX', log.key, -2))
 end
 
 function sliding.take(log, check)
   local rest = math.fmod(log.now, check.tick)
   local at = rest == 0 and log.now or log.now - rest + check.tick
-  at = math.max(at, newest(log))
+  log.newest = log.newest or newest(log)
+  at = math.max(at, log.staged[#log.staged - 1] or log.newest)
   log.staged[#log.staged + 1], log.staged[#log.staged + 2] = at, check.cost
   log.sum = log.sum + check.cost
   return {true, check.limit - log.sum, leaves(log, log.sum - 1), at}
 end
 
--- What has left goes, and sum and time are set.
+local function head(log)
+  return whole(log.sum) .. ' ' .. whole(log.now)
+end
+
+-- What has left goes, and the head is set.
 local function put_head(log)
-  redis.call('LPOP', log.key, 2 + 2 * log.dropped)
   if log.sum == 0 then
     redis.call('DEL', log.key)
+  elseif log.dropped == 0 then
+    redis.call('LSET', log.key, 0, head(log))
   else
-    redis.call('LPUSH', log.key, whole(log.now), whole(log.sum))
+    redis.call('LPOP', log.key, 1 + 2 * log.dropped)
+    redis.call('LPUSH', log.key, head(log))
   end
 end
 
@@ -145,9 +162,9 @@ function sliding.save(log)
   local words = {}
   for i, number in ipairs(added) do words[i] = whole(number) end
   if not log.exists then
-    redis.call('RPUSH', log.key, whole(log.sum), whole(log.now), unpack(words))
+    redis.call('RPUSH', log.key, head(log), unpack(words))
   else
-    if redis.call('LINDEX', log.key, -2) == words[1] then
+    if added[1] == log.newest then
       redis.call('LSET', log.key, -1, whole(redis.call('LINDEX', log.key, -1) + added[2]))
       table.remove(words, 1)
       table.remove(words, 1)
@@ -163,7 +180,7 @@ local function take_back(log, cost, at)
   if log.sum == 0 then return end
   local left, popped = cost, 0
   local length = redis.call('LLEN', log.key)
-  for i = length - 2, 2 + 2 * log.dropped, -2 do
+  for i = length - 2, 1 + 2 * log.dropped, -2 do
     local found = redis.call('LRANGE', log.key, i, i + 1)
     local t, had = tonumber(found[1]), tonumber(found[2])
     if at and t < at then break end
@@ -219,6 +236,7 @@ end
 
 -- The debt's parts as those of another limit, rounded up.
 local function scaled(debt, limit)
+  if debt.scale == limit then return debt.paid, debt.part end
   local part, rest = multiply_divide(limit, debt.part, debt.scale)
   if rest > 0 then part = part + 1 end
   if part >= limit then return debt.paid + 1, part - limit end

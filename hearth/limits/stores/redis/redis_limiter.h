@@ -8,8 +8,9 @@
 // Time is that of the Redis server that has the key, and for each key it never goes back. What a crash of Redis loses (see
 // appendfsync, and failovers) it may admit again.
 //
-// A key ends when all of it has left. An admission of a sliding window takes about 12 bytes, in a list of its key (an admission
-// of every key: about 200, with the key); a log that is full at 10,000 entries takes 120 KiB.
+// A key ends when all of it has left. An admission of a sliding window takes 12 bytes in the list of its key (measured on
+// Redis 7: 200 bytes for a key with one admission, 1,432 with 100, 121,544 with 10,000, which is the most there are but for
+// those that a smaller limit left).
 
 #include <cstddef>
 #include <string>
