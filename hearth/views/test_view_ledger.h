@@ -16,6 +16,7 @@ namespace hearth::views {
 class TestViewLedger final : public ViewLedger {
  public:
   Task<Result<std::vector<SqlTotal>>> totals(std::vector<ViewedItem> items) override {
+    ++reads;
     if (is_away) co_return fail(ErrorCode::kUnavailable, "SQL is away");
     co_return rows_.with([&](Rows& rows) {
       std::vector<SqlTotal> totals;
@@ -64,6 +65,7 @@ class TestViewLedger final : public ViewLedger {
   }
 
   std::atomic<bool> is_away{false};
+  std::atomic<int> reads{0};  // calls of totals()
 
  private:
   struct Row {
