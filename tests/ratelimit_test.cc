@@ -78,8 +78,9 @@ TEST_F(RateLimit, OneHundredAndFiftyCallsAtALimitOfOneHundred) {
   }
   EXPECT_EQ(allowed, 100);
   EXPECT_EQ(refused, 50);
-  auto top = expect_answer(200, http.get("/api/admin/ratelimit/top"));
-  EXPECT_NE(boost::json::serialize(top).find("reads"), std::string::npos);
+  auto top = http.get("/api/admin/ratelimit/top");
+  EXPECT_EQ(top.status, 200);
+  EXPECT_NE(top.body.find("reads"), std::string::npos);
 }
 
 TEST_F(RateLimit, TheSameAsAService) {
