@@ -146,6 +146,16 @@ TEST_P(ViewInboxTest, AViewerIsKnownInBothModes) {
   EXPECT_EQ(shown.buffered, 1u);
 }
 
+TEST_P(ViewInboxTest, AViewThatComesLateCountsIfItIsAWindowOlder) {
+  for (auto* inbox : {waiting.get(), direct.get()}) {
+    auto item = story(inbox == direct.get() ? "d" : "w");
+    ASSERT_TRUE(is_first(*inbox, item, 1));
+    EXPECT_FALSE(view(*inbox, {.item = item, .viewer = 1, .at = clock.now() - kWindow + 1ms}).is_first);
+    EXPECT_TRUE(view(*inbox, {.item = item, .viewer = 1, .at = clock.now() - kWindow}).is_first);
+    EXPECT_EQ(total(*inbox, item).views, 2u);
+  }
+}
+
 TEST_P(ViewInboxTest, RowsAreDroppedWhenTheirWindowIsOverButNotThoseThatWait) {
   is_first(*waiting, story("s"), 1);
   is_first(*direct, story("s"), 2);
