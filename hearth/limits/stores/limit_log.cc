@@ -80,6 +80,10 @@ bool take_cost(std::string_view& in, LimitEvent& event) {
   return event.name.algorithm == Algorithm::kSlidingWindow && take_varint(in, event.cost) && event.cost >= 1 && event.cost <= kLimitMax;
 }
 
+std::unexpected<Error> unreadable(const Error& error) {
+  return fail(error.code, "limits.db cannot be read; moved away, what was admitted before is forgotten: " + error.message);
+}
+
 std::unexpected<Error> damaged() {
   return fail(
       ErrorCode::kInternal,
@@ -140,7 +144,7 @@ Result<void> decode_events(std::string_view events, FunctionRef<void(LimitEvent&
 Result<std::unique_ptr<LimitLog>> LimitLog::open(LimitLogOptions options, const Clock& clock) {
   auto journal = outbox::Journal::open(
       {.path = options.path, .vfs = options.vfs, .durability = outbox::Durability::kRelaxed, .outbox_bytes_max = options.bytes_max});
-  if (!journal) return fail(journal.error().code, "limits.db: " + journal.error().message);
+  if (!journal) return unreadable(journal.error());
   std::unique_ptr<LimitLog> log(new LimitLog(std::move(*journal), std::move(options), clock));
   if (auto read = log->read_offset(); !read) return std::unexpected(read.error());
   return log;
@@ -173,7 +177,7 @@ Result<void> LimitLog::for_each(FunctionRef<void(LimitEvent&)> use) {
   outbox::Sequence after = 0;
   for (;;) {
     auto entries = journal_->read(after, kReadBytes);
-    if (!entries) return fail(entries.error().code, "limits.db: " + entries.error().message);
+    if (!entries) return unreadable(entries.error());
     if (entries->empty()) return {};
     for (const auto& entry : *entries) {
       if (auto decoded = decode_events(entry.events, use); !decoded) return decoded;

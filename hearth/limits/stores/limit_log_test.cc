@@ -168,6 +168,19 @@ TEST_F(LimitLogs, AClockWhoseBootIsNotKnownIsReadByTheWall) {
   }
 }
 
+TEST_F(LimitLogs, EachCheckOfARequestIsReadBackWithItsOwnTime) {
+  options.exact_entries_max = 10;
+  open();
+  clock.advance(1us);
+  Check exact = check_of("k", 10, 1s);
+  Check rounded = check_of("k", 100, 1s);
+  must(run(limiter->take({exact, rounded})));
+  auto before = must(run(limiter->peek({rounded})));
+  EXPECT_EQ(before[0].reset, clock.now() + 1s);
+  open();
+  EXPECT_EQ(must(run(limiter->peek({rounded}))), before);
+}
+
 TEST_F(LimitLogs, WhatWasRefundedOrHasExpiredIsNotThereAfterwards) {
   open();
   for (Algorithm algorithm : kAlgorithms) {
@@ -281,6 +294,28 @@ TEST_F(LimitLogs, OnAFullDiskLimitsGoOnInMemoryAndReachItLater) {
   EXPECT_EQ(remaining(check_of("before", 5, 24h)), 3u);
   EXPECT_EQ(remaining(check_of("k", 5, 24h)), 0u);
   EXPECT_EQ(remaining(check_of("k2", 5, 24h)), 0u);
+}
+
+// What the disk took before stays until all of it was written again.
+TEST_F(LimitLogs, ARewritingThatTheDiskRefusesLeavesTheOldLog) {
+  options.log.slack_bytes = 0;
+  open();
+  Check check = check_of("k", 1'000, 24h, Algorithm::kGcra);
+  EXPECT_EQ(admitted(check, 600), 600);
+  open();
+  auto refused = [&] { return limiter->stats().log_refused; };
+  disk.inject({.kind = sqlite::FaultKind::kDiskFull, .files = "limits.db", .is_lasting = true});
+  clean_until([&] { return refused() != 0; });
+  for (int i = 0; i < 5; ++i) must(limiter->clean());
+  EXPECT_EQ(limiter->stats().log_rewritten, 0u);
+  disk.heal();
+  for (bool is_taken = false; !is_taken;) {
+    auto before = refused();
+    take(check_of("other", 1'000'000, 24h));
+    is_taken = refused() == before;
+  }
+  open();
+  EXPECT_EQ(remaining(check), 400u);
 }
 
 TEST_F(LimitLogs, ALogThatIsTooFullIsWrittenAnew) {

@@ -3,7 +3,6 @@
 #include <array>
 #include <bit>
 #include <cstring>
-#include <utility>
 
 #include "hearth/base/assert.h"
 #include "hearth/base/hash.h"
@@ -68,7 +67,7 @@ struct LimitTable::Chunk {
 
 LimitTable::LimitTable(std::atomic<std::uint64_t>& bytes)
     : bytes_(bytes),
-      chunks_(CountingAllocator<Chunk*>(bytes)),
+      chunks_(CountingAllocator<std::unique_ptr<Chunk>>(bytes)),
       open_(CountingAllocator<std::uint32_t>(bytes)),
       vacant_(CountingAllocator<std::uint32_t>(bytes)),
       names_(0, Hash{this}, Equal{this}, CountingAllocator<Index>(bytes)) {
@@ -106,7 +105,7 @@ std::size_t LimitTable::insert_bytes(const HashedName& name) const {
   // The lists and the index double; the old one is there until the new one is filled.
   if (open_.empty()) bytes += heap_cost(sizeof(Chunk));
   if (open_.empty() && vacant_.empty() && chunks_.size() == chunks_.capacity())
-    bytes += 2 * heap_cost((chunks_.size() + 1) * sizeof(Chunk*));
+    bytes += 2 * heap_cost((chunks_.size() + 1) * sizeof(std::unique_ptr<Chunk>));
   if (names_.size() >= names_.max_load()) bytes += 256 + 3 * names_.bucket_count() * (sizeof(Index) + 2);
   return bytes;
 }
@@ -119,7 +118,7 @@ std::uint32_t LimitTable::open_chunk() {
   }
   std::uint32_t chunk = vacant_.back();
   vacant_.pop_back();
-  chunks_[chunk] = new Chunk;
+  chunks_[chunk] = std::make_unique_for_overwrite<Chunk>();
   chunks_[chunk]->open_at = static_cast<std::uint32_t>(open_.size());
   count(heap_cost(sizeof(Chunk)));
   open_.push_back(chunk);
@@ -161,7 +160,7 @@ void LimitTable::erase(Index index) {
   chunk.used &= ~(1u << (index % kChunkRecords));
   if (chunk.used != 0) return;
   close(number);
-  delete std::exchange(chunks_[number], nullptr);
+  chunks_[number].reset();
   count(0 - heap_cost(sizeof(Chunk)));
   vacant_.push_back(number);
 }

@@ -124,9 +124,9 @@ class LimitTable {
   void close(std::uint32_t chunk);
 
   std::atomic<std::uint64_t>& bytes_;
-  std::vector<Chunk*, CountingAllocator<Chunk*>> chunks_;                // null where one was given back
-  std::vector<std::uint32_t, CountingAllocator<std::uint32_t>> open_;    // chunks with room
-  std::vector<std::uint32_t, CountingAllocator<std::uint32_t>> vacant_;  // where chunks_ is null
+  std::vector<std::unique_ptr<Chunk>, CountingAllocator<std::unique_ptr<Chunk>>> chunks_;  // null where one was given back
+  std::vector<std::uint32_t, CountingAllocator<std::uint32_t>> open_;                      // chunks with room
+  std::vector<std::uint32_t, CountingAllocator<std::uint32_t>> vacant_;                    // where chunks_ is null
   boost::unordered_flat_set<Index, Hash, Equal, CountingAllocator<Index>> names_;
 };
 

@@ -45,6 +45,7 @@ struct MemoryLimiter::Taken {
   LimitTable::Index index;
   bool is_new;
   LimitState::Before before;
+  UtcMicros counted_at{};  // kSlidingWindow: a later check of the request may add a newer one
 };
 
 // Locks the shards of all that is asked, in the order of their addresses, so that no two callers wait for each other.
@@ -189,7 +190,9 @@ Result<Decision> MemoryLimiter::take_one(const Asked& asked, UtcMicros now, std:
   }
   auto before = table[*index].before();
   Decision decision = table.change(*index, [&](LimitState& state) { return state.take(asked.check, options_.exact_entries_max, now); });
-  if (decision.is_allowed) taken.push_back({asked, *index, is_new, before});
+  if (!decision.is_allowed) return decision;
+  const auto* sliding = table[*index].sliding();
+  taken.push_back({asked, *index, is_new, before, sliding ? sliding->newest() : now});
   return decision;
 }
 
@@ -233,8 +236,8 @@ void MemoryLimiter::log_taken(const std::vector<Taken>& taken, UtcMicros now) {
   for (const auto& one : taken) {
     const LimitState& state = one.asked.shard.table[one.index];
     const StateName& name = one.asked.name.name;
-    if (const auto* sliding = state.sliding()) {
-      encode_admitted(name, now, sliding->newest(), one.asked.check.cost, events);
+    if (name.algorithm == Algorithm::kSlidingWindow) {
+      encode_admitted(name, now, one.counted_at, one.asked.check.cost, events);
     } else {
       encode_state(name, now, state, events);
     }
