@@ -188,6 +188,31 @@ TEST_F(RedisViewStoreTest, WhoWasSeenIsDroppedTwoWindowsAfterTheGenerationBegan)
 
 // --- viewers ---
 
+TEST_F(RedisViewStoreTest, ALateViewIsComparedWithThoseOfTheNextGeneration) {
+  clock.advance(24h - clock.now().time_since_epoch() % 24h + 1h);
+  EXPECT_TRUE(view(story("s"), 1).is_first);
+  EXPECT_FALSE(must(run(store().view({.item = story("s"), .viewer = 1, .at = clock.now() - 3h}))).is_first);
+  EXPECT_TRUE(must(run(store().view({.item = story("s"), .viewer = 1, .at = clock.now() - 24h}))).is_first);
+}
+
+TEST_F(RedisViewStoreTest, AViewOfDaysAgoCountsOnceHoweverOftenItIsBrought) {
+  SystemClock real;
+  RedisNode own(url, KeyLayout::kPlain, ledger, real, Time::kOfRedis);
+  View late{.item = story("s"), .viewer = 1, .at = real.now() - 24h * 5};
+  EXPECT_TRUE(must(run(own.store.view(late))).is_first);
+  EXPECT_FALSE(must(run(own.store.view(late))).is_first);
+  // What is older than any window is taken for what was then.
+  View ancient{.item = story("s"), .viewer = 2, .at = UtcMicros{}};
+  EXPECT_TRUE(must(run(own.store.view(ancient))).is_first);
+  EXPECT_FALSE(must(run(own.store.view(ancient))).is_first);
+  auto items = must(run(own.store.buffered(real.now(), 10)));
+  ASSERT_EQ(items.size(), 1u);
+  EXPECT_EQ(items[0].hours.size(), 2u);
+  auto written = must(run(ledger.write(items, real.now())));
+  must(run(own.store.settle(items, written, real.now())));
+  for (const auto& key : redis({"KEYS", "views:*"}).elements) EXPECT_GT(life(key.text), 3'500'000) << key.text;
+}
+
 TEST_F(RedisViewStoreTest, ThousandsOfViewersAreToldApart) {
   std::mt19937_64 random(7);
   std::vector<View> views;
