@@ -82,10 +82,21 @@ TEST_F(ConfigTest, TheVariablesOfTheContractAreRead) {
   EXPECT_EQ(config->auth.cron_secret, "c");
 }
 
+TEST_F(ConfigTest, ViewsAreBroughtToSqlByACronOrAnInterval) {
+  EXPECT_EQ(load_config({}, {})->views.schedule(), "0 2-23/12 * * *");  // 2:00 and 14:00
+  EXPECT_EQ(load_config({}, {{"VIEW_SYNC_INTERVAL_HOURS", "1"}})->views.schedule(), "0 0-23/1 * * *");
+  EXPECT_EQ(load_config({}, {{"VIEW_SYNC_INTERVAL_HOURS", "24"}})->views.schedule(), "0 2-23/24 * * *");
+  EXPECT_EQ(load_config({}, {{"VIEW_SYNC_INTERVAL_HOURS", "6"}, {"VIEW_SYNC_CRON", "*/10 * * * *"}})->views.schedule(), "*/10 * * * *");
+  for (const auto& [variable, value] : Environment{{"VIEW_SYNC_INTERVAL_HOURS", "5"}, {"VIEW_SYNC_CRON", "often"}}) {
+    EXPECT_FALSE(load_config({}, {{variable, value}})) << variable;
+  }
+}
+
 TEST_F(ConfigTest, EverySettingIsTakenFromFlagEnvironmentAndFile) {
   auto flag = file(
       "listen = \"[::1]:0\"\ndata = \"d\"\ndemo = true\ndurability = \"relaxed\"\n"
-      "[http]\nidle_timeout_seconds = 5\nrequest_timeout_seconds = \"2m\"\n"
+      "[http]\nidle_timeout_seconds = 5\nrequest_timeout_seconds = \"2m\"\ntrusted_proxies = [\"10.0.0.0/8\", \"::1\"]\n"
+      "[views]\nsync_cron = \"5 4 * * *\"\ndedup_ttl_hours = 48\n[ratelimit]\nrules_file = \"rules.json\"\n"
       "[cors]\norigins = [\"https://a.example\", \"http://localhost:3000\"]\n"
       "[live]\nstore = \"redis\"\nmemory_limit = \"1GiB\"\n[redis]\nhost = \"cache\"\ntls_ca_file = \"ca.pem\"\nkeys = \"tagged\"\n"
       "[ledger]\nposts_table = \"app.posts_new\"\nposts_likes_column = \"likesCount\"\n[reconcile]\ncron = \"15 3 * * "
@@ -119,6 +130,10 @@ TEST_F(ConfigTest, EverySettingIsTakenFromFlagEnvironmentAndFile) {
   EXPECT_EQ(from_file->jobs.concurrency, (Args{"process_image=1", "webhook=20"}));
   EXPECT_EQ(from_file->jobs.schedules.size(), 1u);
   EXPECT_EQ(from_file->media.s3_prefix, "images/");
+  EXPECT_EQ(from_file->http.trusted_proxies, (Args{"10.0.0.0/8", "::1"}));
+  EXPECT_EQ(from_file->views.schedule(), "5 4 * * *");
+  EXPECT_EQ(from_file->views.dedup_ttl, std::chrono::hours(48));
+  EXPECT_EQ(from_file->ratelimit.rules_file, "rules.json");
 
   // What the file gave, given again as variables and as flags, makes the same configuration.
   Environment environment;
