@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <functional>
 #include <map>
 #include <utility>
 #include <vector>
@@ -17,6 +18,7 @@ class TestViewLedger final : public ViewLedger {
  public:
   Task<Result<std::vector<SqlTotal>>> totals(std::vector<ViewedItem> items) override {
     ++reads;
+    if (auto hook = on_read) hook();
     if (is_away) co_return fail(ErrorCode::kUnavailable, "SQL is away");
     co_return rows_.with([&](Rows& rows) {
       std::vector<SqlTotal> totals;
@@ -65,7 +67,8 @@ class TestViewLedger final : public ViewLedger {
   }
 
   std::atomic<bool> is_away{false};
-  std::atomic<int> reads{0};  // calls of totals()
+  std::atomic<int> reads{0};                // calls of totals()
+  std::function<void()> on_read = nullptr;  // by each, if there is one
 
  private:
   struct Row {

@@ -6,6 +6,7 @@
 #include <atomic>
 #include <optional>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "hearth/views/test_world.h"
@@ -164,6 +165,21 @@ TEST_F(MemoryViewStoreTest, AnItemIsLoadedOnceForAllWhoViewItFirst) {
   std::ranges::sort(totals);
   for (int i = 0; i < 64; ++i) EXPECT_EQ(totals[i], static_cast<std::uint64_t>(8 + i));
   EXPECT_EQ(world->ledger.reads, 1);
+}
+
+// While a reader asks SQL for it the item is viewed, written to views.db, and leaves memory again.
+TEST_F(MemoryViewStoreTest, ALoadThatWasOvertakenBringsNothingOldBack) {
+  make({.store = {.items_bytes_max = 0}});
+  world->ledger.on_read = [&] {
+    world->ledger.on_read = nullptr;
+    std::thread([&] {
+      EXPECT_TRUE(is_first("s", 1));
+      world->stack->flush();
+      store().evict();
+      EXPECT_EQ(store().evict() + store().memory_stats().items, 0u);
+    }).join();
+  };
+  EXPECT_EQ(views("s"), 1u);
 }
 
 TEST_F(MemoryViewStoreTest, ATotalThatSqlHasIsNotTakenForNoneWhileSqlIsAway) {

@@ -95,6 +95,14 @@ TEST(SeenTable, AGenerationLeavesTwoWindowsAfterItBegan) {
   EXPECT_EQ(table.stats().bytes, 0u);
 }
 
+TEST(SeenTable, OfALateViewTheWindowReachesBothWays) {
+  SeenTable table(kDay, kPlenty);
+  auto now = kBegin + 3h;
+  EXPECT_TRUE(see(table, 5, now, now));
+  EXPECT_FALSE(see(table, 5, now - kDay + 1ms, now));
+  EXPECT_TRUE(see(table, 5, now - kDay, now));
+}
+
 TEST(SeenTable, AClockThatWasSetBackForgetsNothing) {
   SeenTable table(kDay, kPlenty);
   EXPECT_TRUE(see(table, 5, kBegin + 1h, kBegin + 1h));
