@@ -210,6 +210,7 @@ TEST_F(RedisViewStoreTest, AViewOfDaysAgoCountsOnceHoweverOftenItIsBrought) {
   EXPECT_EQ(items[0].hours.size(), 2u);
   auto written = must(run(ledger.write(items, real.now())));
   must(run(own.store.settle(items, written, real.now())));
+  EXPECT_EQ(redis({"KEYS", "views:story:seen:*"}).elements.size(), 2u);
   for (const auto& key : redis({"KEYS", "views:*"}).elements) EXPECT_GT(life(key.text), 3'500'000) << key.text;
 }
 
