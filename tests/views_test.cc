@@ -309,6 +309,25 @@ TEST_F(ViewsOnRedis, AreCountedInSqlAtOnceWhereRedisIsSwitchedOffForThem) {
   EXPECT_EQ(read_counts(database)["s-0"], 6u);
 }
 
+// Whoever goes back to one node takes along what waits in SQL.
+TEST_F(ViewsOnRedis, ThatWaitInSqlAreTakenUpByANodeThatKeepsThemInMemory) {
+  nodes.add(redis.url());
+  auto http = nodes.client(0);
+  redis.kill();
+  ASSERT_TRUE(eventually([&] { return http.post("/api/stories/s-0/view", R"({"userId":"ada"})").status == 200; }));
+  EXPECT_EQ(nodes[0].terminate().code, 0);
+  ASSERT_EQ(postgres_number(database, "SELECT count(*) FROM view_inbox"), 1);
+  change_postgres(database, "UPDATE live_control SET is_fallback = false, is_closing = false");  // as the operator says who moves
+
+  sqlite::TemporaryFolder folder;
+  ServerProcess alone({.data = folder.path() / "data", .flags = {"--database-url=" + database}});
+  HttpClient http_alone(alone.port());
+  EXPECT_EQ(views_of(http_alone, "s-0"), 1u);
+  EXPECT_EQ(postgres_number(database, "SELECT count(*) FROM view_inbox"), 0);
+  auto again = expect_answer(200, http_alone.post("/api/stories/s-0/view", R"({"userId":"ada"})"));
+  EXPECT_FALSE(again.at("isFirstView").as_bool());
+}
+
 TEST(Views, OfAChapterCountForItsStoryWhereThatIsConfigured) {
   sqlite::TemporaryFolder folder;
   ServerProcess server({.data = folder.path() / "data", .flags = {"--views.chapters_count_for_story"}});

@@ -3,11 +3,13 @@
 #include <utility>
 
 #include "hearth/base/log.h"
+#include "hearth/base/run_to_end.h"
 
 namespace hearth::app {
 namespace {
 
 constexpr std::chrono::minutes kUpkeepPeriod{1};
+constexpr std::size_t kTakenUpAtOnce = 500;
 
 Task<Result<std::optional<views::ViewedId>>> story_of(content::StoryStore& stories, views::ViewedId chapter) {
   auto story = co_await stories.story_of(content::ChapterId::trusted(chapter.str()));
@@ -21,6 +23,8 @@ Task<Result<std::optional<views::ViewedId>>> story_of(content::StoryStore& stori
 Views::Views(const Config& config, const Clock& clock, Sql& sql, Live& live)
     : clock_(clock),
       sql_(sql),
+      live_(live),
+      is_in_memory_(config.live.store == LiveStore::kMemory),
       keys_(sql.viewer_keys(), clock, config.views.dedup_ttl),
       sync_(live.buffered_views(), sql.view_ledger(), clock),
       service_(live.views(), sql.view_ledger(), keys_, clock,
@@ -34,8 +38,26 @@ Views::Views(const Config& config, const Clock& clock, Sql& sql, Live& live)
 
 Result<void> Views::start() {
   if (auto read = keys_.refresh(); !read) return read;
+  if (is_in_memory_) {
+    if (auto taken = take_up_inbox(); !taken) return taken;
+  }
   upkeep_task_.start();
   return {};
+}
+
+// Repeating it after a kill changes nothing: who was seen is known.
+Result<void> Views::take_up_inbox() {
+  while (true) {
+    auto waiting = sql_.view_inbox().waiting(kTakenUpAtOnce);
+    if (!waiting) return std::unexpected(waiting.error());
+    if (waiting->empty()) return {};
+    std::vector<std::uint64_t> ids;
+    for (auto& [id, view] : *waiting) {
+      if (auto taken = run_to_end(live_.views().view(std::move(view))); !taken) return std::unexpected(taken.error());
+      ids.push_back(id);
+    }
+    if (auto removed = sql_.view_inbox().remove(ids); !removed) return removed;
+  }
 }
 
 Result<bool> Views::upkeep() {

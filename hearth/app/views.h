@@ -17,7 +17,8 @@ class Views {
  public:
   Views(const Config& config, const Clock& clock, Sql& sql, Live& live);
 
-  // Reads the keys that viewers are hashed with.
+  // Reads the keys that viewers are hashed with. Where views are kept in memory, takes up those that a Hearth on Redis has left
+  // in SQL.
   Result<void> start();
   void stop() { upkeep_task_.stop(); }
 
@@ -28,9 +29,12 @@ class Views {
 
  private:
   Result<bool> upkeep();
+  Result<void> take_up_inbox();
 
   const Clock& clock_;
   Sql& sql_;
+  Live& live_;
+  const bool is_in_memory_;
   views::ViewerKeys keys_;
   views::ViewSync sync_;
   views::ViewService service_;
