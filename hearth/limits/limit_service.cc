@@ -132,10 +132,7 @@ void LimitService::note_success() {
 
 LimitService::Stats LimitService::stats() const {
   auto read = [](const std::atomic<std::uint64_t>& counter) { return counter.load(std::memory_order_relaxed); };
-  return {.store_failures = read(store_failures_),
-          .by_local = read(by_local_),
-          .by_open = read(by_open_),
-          .by_closed = read(by_closed_)};
+  return {.store_failures = read(store_failures_), .by_local = read(by_local_), .by_open = read(by_open_), .by_closed = read(by_closed_)};
 }
 
 }  // namespace hearth::limits
