@@ -66,6 +66,11 @@ class TestViewLedger final : public ViewLedger {
     });
   }
 
+  // SQL came back without it.
+  void forget(const ViewedItem& item) {
+    rows_.with([&](Rows& rows) { rows.erase(item); });
+  }
+
   std::atomic<bool> is_away{false};
   std::atomic<int> reads{0};                // calls of totals()
   std::function<void()> on_read = nullptr;  // by each, if there is one

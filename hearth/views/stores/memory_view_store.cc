@@ -242,11 +242,10 @@ Result<outbox::Sequence> MemoryViewStore::settle_one(const CountedItem& counted,
   // Another sync has brought more of it to SQL already, or this very one.
   if (counted.views <= item.numbers.views - item.numbers.buffered) return item.changed_in;
 
-  HEARTH_ASSERT(counted.views <= item.numbers.views && written.views >= counted.views);
-  ItemNumbers next{.views = item.numbers.views - counted.views + written.views,
-                   .buffered = item.numbers.views - counted.views,
-                   .direct = written.direct,
-                   .synced_at = at};
+  // What came since. SQL may have less than it was given, if it was taken back to an older state: the total stays.
+  std::uint64_t since = item.numbers.views - std::min(counted.views, item.numbers.views);
+  ItemNumbers next{.views = std::max(item.numbers.views, written.views + since), .direct = written.direct, .synced_at = at};
+  next.buffered = next.views - written.views;
   auto sequence = append(counted.item, {.step = outbox::ViewStep::kWritten, .at = at, .recorded_at = at}, next);
   if (!sequence) return sequence;
   item.numbers = next;

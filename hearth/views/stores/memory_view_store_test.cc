@@ -11,6 +11,7 @@
 
 #include "hearth/views/test_world.h"
 #include "hearth/views/view_store_conformance.h"
+#include "hearth/views/view_sync.h"
 
 namespace hearth::views {
 namespace {
@@ -189,6 +190,21 @@ TEST_F(MemoryViewStoreTest, ATotalThatSqlHasIsNotTakenForNoneWhileSqlIsAway) {
   EXPECT_FALSE(run(store().totals({story("s")})));
   world->ledger.is_away = false;
   EXPECT_EQ(must(try_view("s", 1)).views, 8u);
+}
+
+TEST_F(MemoryViewStoreTest, ATotalStaysWhenSqlWasTakenBackToAnOlderState) {
+  world->ledger.add(story("s"), 5, true);
+  for (Viewer viewer = 0; viewer < 3; ++viewer) is_first("s", viewer);
+  EXPECT_EQ(views("s"), 8u);
+  world->ledger.forget(story("s"));
+  ViewSync sync(store(), world->ledger, world->clock);
+  for (int i = 0; i < 2; ++i) {
+    world->clock.advance(1s);
+    must(run(sync.run()));
+    EXPECT_EQ(views("s"), 8u);
+  }
+  EXPECT_EQ(must(run(world->ledger.totals({story("s")}))).front().views, 8u);
+  EXPECT_EQ(must(run(store().totals({story("s")}))).front().buffered, 0u);
 }
 
 TEST_F(MemoryViewStoreTest, LikesInTheSameJournalArePassedOver) {
