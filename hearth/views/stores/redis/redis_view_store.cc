@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <charconv>
 #include <map>
+#include <optional>
 #include <set>
 #include <tuple>
 #include <unordered_map>
@@ -57,13 +58,14 @@ std::string bytes_of(Viewer viewer) {
 }
 
 Error error_of(const redis::Failure& failure) {
-  if (failure.kind == redis::Failure::Kind::kRefused && !failure.is("OOM")) {
-    log::error("views", "Redis refuses a command; does a key of views hold something else?", {{"error", failure.message}});
-  }
+  if (failure.kind != redis::Failure::Kind::kRefused || failure.is("OOM")) return redis::to_error(failure);
+  // The hashes of viewers are not declared to Cluster, so that it cannot send the script after them while it moves a slot.
+  if (failure.message.contains("non local key")) return {ErrorCode::kUnavailable, "the item's keys are being moved; try again later"};
+  log::error("views", "Redis refuses a command; does a key of views hold something else?", {{"error", failure.message}});
   return redis::to_error(failure);
 }
 
-// "story:ID"; empty for what is none.
+// "story:ID"; nothing for what is none.
 std::optional<ViewedItem> item_named(std::string_view member) {
   for (auto kind : {ViewedKind::kStory, ViewedKind::kChapter}) {
     std::string prefix = std::string(name_of(kind)) + ":";
