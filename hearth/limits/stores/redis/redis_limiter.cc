@@ -1,8 +1,6 @@
 #include "hearth/limits/stores/redis/redis_limiter.h"
 
 #include <algorithm>
-#include <charconv>
-#include <ranges>
 #include <utility>
 
 #include "hearth/base/assert.h"
