@@ -284,24 +284,23 @@ Task<Result<void>> MemoryViewStore::load(std::vector<ViewedItem> items) {
   auto found = co_await file_.find(items);
   if (!found) co_return std::unexpected(found.error());
 
-  std::vector<ViewedItem> unknown;
+  std::vector<ViewedItem> asked;
+  auto needs_sql = [&](std::size_t i) { return !(*found)[i] || (*found)[i]->buffered == 0; };
   for (std::size_t i = 0; i < items.size(); ++i) {
-    if (!(*found)[i]) unknown.push_back(items[i]);
+    if (needs_sql(i)) asked.push_back(items[i]);
   }
   std::vector<SqlTotal> in_sql;
-  if (!unknown.empty()) {
-    auto totals = co_await ledger_.totals(std::move(unknown));
+  if (!asked.empty()) {
+    auto totals = co_await ledger_.totals(std::move(asked));
     if (!totals) co_return std::unexpected(totals.error());
     in_sql = *std::move(totals);
   }
   auto next_in_sql = in_sql.begin();
   for (std::size_t i = 0; i < items.size(); ++i) {
-    ItemNumbers numbers;
-    if ((*found)[i]) {
-      numbers = *(*found)[i];
-    } else {
-      numbers = {.views = next_in_sql->views, .direct = next_in_sql->direct, .synced_at = next_in_sql->synced_at};
-      ++next_in_sql;
+    ItemNumbers numbers = (*found)[i].value_or(ItemNumbers{});
+    if (needs_sql(i)) {
+      const SqlTotal& sql = *next_in_sql++;
+      if (sql.views >= numbers.views) numbers = {.views = sql.views, .direct = sql.direct, .synced_at = sql.synced_at};
     }
     std::string key = item_key(items[i]);
     Shard& shard = shard_of(key);

@@ -5,8 +5,9 @@
 // How a view is counted: under the lock of the item's shard, the event joins the journal's open batch and memory changes;
 // both or neither. The answer waits for that batch. A reader that sees the total waits for it too.
 //
-// An item that is not in memory is complete in views.db, or else begins with the number that SQL has (view_ledger.h). It may
-// leave memory again when the view flusher has passed its last change. Who was seen stays in memory as long as it matters:
+// An item that is not in memory and has views that SQL lacks is complete in views.db. Any other begins with the number that SQL
+// has (view_ledger.h), which went on if views were kept elsewhere for a time. An item may leave memory again when the view
+// flusher has passed its last change. Who was seen stays in memory as long as it matters:
 // seen_table.h.
 //
 // Hours, trending stories and what SQL lacks are read from views.db, after a flush of all that was answered.

@@ -192,6 +192,22 @@ TEST_F(MemoryViewStoreTest, ATotalThatSqlHasIsNotTakenForNoneWhileSqlIsAway) {
   EXPECT_EQ(must(try_view("s", 1)).views, 8u);
 }
 
+TEST_F(MemoryViewStoreTest, ATotalGoesOnFromThatOfSqlIfViewsWereKeptElsewhereForATime) {
+  ViewSync sync(store(), world->ledger, world->clock);
+  for (Viewer viewer = 0; viewer < 3; ++viewer) is_first("s", viewer);
+  world->clock.advance(1s);
+  must(run(sync.run()));
+  world->ledger.add(story("s"), 90, false);
+  world->ledger.add(story("s"), 5, true);
+  world->restart();
+  EXPECT_EQ(views("s"), 98u);
+  EXPECT_EQ(must(try_view("s", 50)).views, 99u);
+  world->clock.advance(1s);
+  ViewSync next(store(), world->ledger, world->clock);
+  EXPECT_EQ(must(run(next.run())).story_views, 1u);
+  EXPECT_EQ(must(run(world->ledger.totals({story("s")}))).front().views, 99u);
+}
+
 TEST_F(MemoryViewStoreTest, ATotalStaysWhenSqlWasTakenBackToAnOlderState) {
   world->ledger.add(story("s"), 5, true);
   for (Viewer viewer = 0; viewer < 3; ++viewer) is_first("s", viewer);
