@@ -277,6 +277,22 @@ TEST_F(LimitLogs, RewritingBesideCallersLosesNothing) {
   EXPECT_EQ(after, before);
 }
 
+TEST_F(LimitLogs, TheCleanerWorksByItself) {
+  options.cleans_itself = true;
+  options.log.slack_bytes = 0;
+  open();
+  EXPECT_TRUE(take(check_of("short", 1, 1ms)));
+  Check check = check_of("k", 1'000, 24h, Algorithm::kGcra);
+  EXPECT_EQ(admitted(check, 600), 600);
+  clock.advance(1ms);
+  while (limiter->stats().keys != 1 || limiter->stats().log_rewritten == 0) std::this_thread::yield();
+  limiter->stop();
+  limiter->stop();
+  EXPECT_TRUE(take(check)) << "without its log it goes on";
+  open();
+  EXPECT_EQ(remaining(check), 400u);
+}
+
 // --- disks that fail ---
 
 TEST_F(LimitLogs, OnAFullDiskLimitsGoOnInMemoryAndReachItLater) {

@@ -90,7 +90,7 @@ TEST_F(MemoryLimits, AtTheBoundThoseThatAreThereGoOn) {
   make(4u << 20);
   for (int i = 0; limiter->stats().refused_full < 10'000; ++i) (void)take(check_of(key_of_20_bytes(i), 10, 1h));  // in each shard
   clock.advance(1s);
-  for (int i = 0; i < 100; ++i) EXPECT_TRUE(take(check_of(key_of_20_bytes(i), 10, 1h))->is_allowed);
+  for (int i = 0; i < 5'000; ++i) ASSERT_TRUE(take(check_of(key_of_20_bytes(i), 10, 1h))) << i;
   EXPECT_TRUE(must(run(limiter->peek({check_of("unknown", 1, 1h)})))[0].is_allowed) << "looking takes no memory";
   EXPECT_TRUE(must(run(limiter->refund(check_of("unknown", 1, 1h)))).is_allowed);
   EXPECT_FALSE(run(limiter->take({check_of(key_of_20_bytes(0), 10, 1h), check_of("unknown", 1, 1h)})));
@@ -107,6 +107,17 @@ TEST_F(MemoryLimits, AtTheBoundExpiredKeysMakeRoomAtOnce) {
   EXPECT_LE(refused, known / 20) << "only where a shard had few that expired";
   clean_all();
   EXPECT_TRUE(take(check_of("another", 10, 1s)));
+}
+
+TEST_F(MemoryLimits, AtTheBoundAPlaceThatAnExpiredKeyLeavesIsTaken) {
+  make(4u << 20);
+  for (int i = 0; limiter->stats().refused_full < 10'000; ++i) (void)take(check_of(key_of_20_bytes(i), 10, i % 2 == 0 ? 1h : 1s));
+  clock.advance(500ms);
+  for (int i = 0; i < 10'000; i += 2) (void)take(check_of(key_of_20_bytes(i), 10, 1h));  // more than new keys may take
+  clock.advance(500ms);
+  int known = 0;
+  for (int i = 0; i < 10'000; ++i) known += take(check_of("new" + key_of_20_bytes(i), 10, 1h)) ? 1 : 0;
+  EXPECT_GT(known, 9'000);
 }
 
 TEST_F(MemoryLimits, AfterARefusalTheCleanerLooksThroughAllAtOnce) {
