@@ -21,6 +21,8 @@ class Views {
   // in SQL.
   Result<void> start();
   void stop() { upkeep_task_.stop(); }
+  // Drops the coroutines that wait for a sync. REQUIRES: their io_contexts run no more and still exist.
+  void abandon_waiters() { sync_.abandon_waiters(); }
 
   views::ViewService& service() { return service_; }
   // Brings what is counted to SQL, and drops hours and days that are too old.

@@ -116,6 +116,7 @@ void Hearth::stop() {
   views.stop();
   if (limits) limits->stop();
   live->stop();
+  views.abandon_waiters();
   sql->stop();
 }
 
@@ -138,7 +139,7 @@ Result<void> Hearth::load_demo() {
   auto is_loaded = run_to_end(sql->pages().exists(PostId::trusted(dataset::kDemoPost)));
   if (!is_loaded) return std::unexpected(is_loaded.error());
   if (*is_loaded) return {};
-  dataset::Importer importer({sql->content(), sql->pages(), &live->store()}, {});
+  dataset::Importer importer({sql->content(), sql->pages(), sql->stories(), &live->store()}, {});
   if (auto fed = run_to_end(importer.feed(dataset::demo_dataset(clock.now()))); !fed) return fed;
   if (auto finished = run_to_end(importer.finish()); !finished) return finished;
   auto report = importer.report();
@@ -217,7 +218,7 @@ Service::Service(const Config& config, Hearth& hearth, std::unique_ptr<auth::Aut
                  .book = hearth.limits->book(),
                  .limits = hearth.limits->of_routes(),
                  .keyed_answers = &hearth.sql->keyed_answers()},
-      dataset_{.target = {hearth.sql->content(), hearth.sql->pages(), &hearth.live->store()},
+      dataset_{.target = {hearth.sql->content(), hearth.sql->pages(), hearth.sql->stories(), &hearth.live->store()},
                .flush = [this] { return hearth_.live->flush(); }} {
   api::add_likes_routes(routes_, likes_);
   api::add_content_routes(routes_, content_);

@@ -8,8 +8,6 @@ namespace hearth::views {
 namespace {
 
 constexpr int kLoadRoundsMax = 20;  // a load that others keep overtaking gives up
-constexpr int kRankingKept = 10;    // times as long as it took
-constexpr std::size_t kRankingsMax = 32;
 
 Error memory_is_full() {
   return {ErrorCode::kUnavailable, "the memory limit of views is reached and nothing can leave memory yet"};
@@ -37,7 +35,8 @@ MemoryViewStore::MemoryViewStore(outbox::Journal& journal, ViewsFile& file, View
       ledger_(ledger),
       clock_(clock),
       options_(options),
-      seen_(options.window, options.seen_bytes_max) {}
+      seen_(options.window, options.seen_bytes_max),
+      rankings_(clock) {}
 
 MemoryViewStore::~MemoryViewStore() = default;
 
@@ -162,38 +161,12 @@ Task<Result<std::vector<HourViews>>> MemoryViewStore::hours(ViewedItem item, Utc
 
 Task<Result<std::vector<ItemViews>>> MemoryViewStore::trending(UtcHour since, std::size_t limit) {
   HEARTH_ASSERT(limit <= kTrendingMax);
-  for (;;) {
-    if (auto known = known_ranking(since)) {
-      known->erase(known->begin() + static_cast<std::ptrdiff_t>(std::min(limit, known->size())), known->end());
-      co_return *std::move(known);
-    }
-    auto lead = co_await flights_.join("trending " + std::to_string(since.time_since_epoch().count()));
-    if (!lead) continue;
-    if (auto flushed = co_await flusher_.catch_up(); !flushed) co_return std::unexpected(flushed.error());
-    auto began = clock_.steady();
-    auto items = co_await file_.trending(since, kTrendingMax);
-    if (!items) co_return items;
-    keep_ranking(since, *items, clock_.steady() - began);
-    items->erase(items->begin() + static_cast<std::ptrdiff_t>(std::min(limit, items->size())), items->end());
-    co_return items;
-  }
+  return rankings_.get(since, limit, [this, since] { return ranking(since); });
 }
 
-std::optional<std::vector<ItemViews>> MemoryViewStore::known_ranking(UtcHour since) {
-  auto now = clock_.steady();
-  return rankings_.with([&](Rankings& rankings) -> std::optional<std::vector<ItemViews>> {
-    auto found = rankings.find(since.time_since_epoch().count());
-    if (found == rankings.end() || found->second.until <= now) return std::nullopt;
-    return found->second.items;
-  });
-}
-
-void MemoryViewStore::keep_ranking(UtcHour since, const std::vector<ItemViews>& items, std::chrono::steady_clock::duration cost) {
-  auto until = clock_.steady() + cost * kRankingKept;
-  rankings_.with([&](Rankings& rankings) {
-    if (rankings.size() >= kRankingsMax) rankings.clear();
-    rankings[since.time_since_epoch().count()] = {items, until};
-  });
+Task<Result<std::vector<ItemViews>>> MemoryViewStore::ranking(UtcHour since) {
+  if (auto flushed = co_await flusher_.catch_up(); !flushed) co_return std::unexpected(flushed.error());
+  co_return co_await file_.trending(since, kTrendingMax);
 }
 
 // --- into SQL ---
@@ -371,6 +344,7 @@ void MemoryViewStore::on_lost(outbox::Sequence first) {
 
 void MemoryViewStore::abandon_waiters() {
   flights_.abandon_waiters();
+  rankings_.abandon_waiters();
 }
 
 MemoryViewStore::MemoryStats MemoryViewStore::memory_stats() const {

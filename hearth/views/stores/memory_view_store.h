@@ -29,11 +29,11 @@
 #include <vector>
 
 #include "hearth/base/clock.h"
-#include "hearth/base/guarded.h"
 #include "hearth/base/hash.h"
 #include "hearth/base/single_flight.h"
 #include "hearth/outbox/journal.h"
 #include "hearth/views/buffered_views.h"
+#include "hearth/views/ranking_cache.h"
 #include "hearth/views/stores/seen_table.h"
 #include "hearth/views/stores/views_file.h"
 #include "hearth/views/view_flusher.h"
@@ -106,11 +106,6 @@ class MemoryViewStore final : public ViewStore, public BufferedViews, public out
     outbox::Sequence sequence = 0;  // to wait for before answering
     Result<ViewOutcome> outcome = ViewOutcome{};
   };
-  struct Ranking {
-    std::vector<ItemViews> items;
-    std::chrono::steady_clock::time_point until{};
-  };
-  using Rankings = boost::unordered_flat_map<std::int64_t, Ranking>;  // by their first hour
 
   static std::string item_key(const ViewedItem& item);
   Shard& shard_of(std::string_view key) { return shards_[(hash64(key) >> 16) % kShards]; }
@@ -125,8 +120,7 @@ class MemoryViewStore final : public ViewStore, public BufferedViews, public out
   Task<Result<void>> load(std::vector<ViewedItem> items);
   std::size_t evict_from(Shard& shard);
   void erase(Shard& shard, Items::iterator item);
-  std::optional<std::vector<ItemViews>> known_ranking(UtcHour since);
-  void keep_ranking(UtcHour since, const std::vector<ItemViews>& items, std::chrono::steady_clock::duration cost);
+  Task<Result<std::vector<ItemViews>>> ranking(UtcHour since);
   std::uint64_t hard_limit() const { return options_.items_bytes_max + std::max<std::uint64_t>(options_.items_bytes_max / 8, 1u << 20); }
 
   outbox::Journal& journal_;
@@ -138,7 +132,7 @@ class MemoryViewStore final : public ViewStore, public BufferedViews, public out
   SeenTable seen_;
   SingleFlight flights_;
   std::array<Shard, kShards> shards_;
-  Guarded<Rankings> rankings_;
+  RankingCache rankings_;
   std::atomic<outbox::Sequence> load_barrier_{0};  // loads wait until views.db has it
   std::atomic<std::uint64_t> bytes_{0};
   std::atomic<std::uint64_t> items_{0};

@@ -86,7 +86,7 @@ std::vector<UtcHour> hours_from(UtcHour first, UtcHour last) {
 
 RedisViewStore::RedisViewStore(redis::Client& client, ViewLedger& ledger, const Clock& clock, redis::KeyNames names,
                                std::chrono::hours window, Time time)
-    : client_(client), ledger_(ledger), clock_(clock), keys_(names), window_(window), time_(time) {}
+    : client_(client), ledger_(ledger), clock_(clock), keys_(names), window_(window), time_(time), rankings_(clock) {}
 
 std::string RedisViewStore::given_time() const {
   return time_ == Time::kOfClock ? micros(clock_.now()) : "";
@@ -234,6 +234,10 @@ Task<Result<std::vector<HourViews>>> RedisViewStore::hours(ViewedItem item, UtcH
 
 Task<Result<std::vector<ItemViews>>> RedisViewStore::trending(UtcHour since, std::size_t limit) {
   HEARTH_ASSERT(limit <= kTrendingMax);
+  return rankings_.get(since, limit, [this, since] { return ranking(since); });
+}
+
+Task<Result<std::vector<ItemViews>>> RedisViewStore::ranking(UtcHour since) {
   auto now = hour_of(clock_.now());
   auto last = std::to_string(kConsideredOfHour - 1);
   std::vector<Command> commands;
@@ -252,7 +256,7 @@ Task<Result<std::vector<ItemViews>>> RedisViewStore::trending(UtcHour since, std
     }
   }
   std::vector<std::pair<std::string, std::uint64_t>> stories(sums.begin(), sums.end());
-  auto middle = stories.begin() + static_cast<std::ptrdiff_t>(std::min(limit, stories.size()));
+  auto middle = stories.begin() + static_cast<std::ptrdiff_t>(std::min(kTrendingMax, stories.size()));
   auto is_before = [](const auto& a, const auto& b) { return std::tie(b.second, a.first) < std::tie(a.second, b.first); };
   std::ranges::partial_sort(stories, middle, is_before);
   std::vector<ItemViews> most;

@@ -31,6 +31,7 @@
 #include "hearth/base/single_flight.h"
 #include "hearth/drivers/redis/client.h"
 #include "hearth/views/buffered_views.h"
+#include "hearth/views/ranking_cache.h"
 #include "hearth/views/stores/redis/view_keys.h"
 #include "hearth/views/view_ledger.h"
 #include "hearth/views/view_store.h"
@@ -63,7 +64,10 @@ class RedisViewStore final : public ViewStore, public BufferedViews {
   Task<Result<void>> reload(std::vector<ViewedItem> items);
 
   // Drops the coroutines that wait for a load. REQUIRES: their io_contexts run no more and still exist.
-  void abandon_waiters() { flights_.abandon_waiters(); }
+  void abandon_waiters() {
+    flights_.abandon_waiters();
+    rankings_.abandon_waiters();
+  }
 
   struct Counters {
     std::uint64_t views = 0;    // asked for
@@ -84,6 +88,7 @@ class RedisViewStore final : public ViewStore, public BufferedViews {
   Task<Result<void>> load(std::vector<ViewedItem> items);
   Task<Result<std::vector<Marked>>> marked(UtcMicros until, std::size_t limit);
   Task<Result<std::vector<CountedItem>>> read_counted(std::vector<Marked> marked);
+  Task<Result<std::vector<ItemViews>>> ranking(UtcHour since);
   std::string given_time() const;
 
   redis::Client& client_;
@@ -93,6 +98,7 @@ class RedisViewStore final : public ViewStore, public BufferedViews {
   const std::chrono::milliseconds window_;
   const Time time_;
   SingleFlight flights_;
+  RankingCache rankings_;
   std::atomic<std::uint64_t> views_{0};
   std::atomic<std::uint64_t> counted_{0};
   std::atomic<std::uint64_t> loads_{0};
