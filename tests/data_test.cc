@@ -73,11 +73,18 @@ constexpr char kGood[] =
 {"type":"rating","postId":"elsewhere","sessionId":"s1","createdAt":"2026-01-05T00:00:00.000Z"}
 )";
 
+constexpr char kStories[] =
+    R"({"type":"story","id":"s","authorId":"ada","title":"El río","createdAt":"2026-01-02T00:00:00.000Z","viewCount":40}
+{"type":"chapter","id":"c","storyId":"s","content":"Érase","position":1,"createdAt":"2026-01-02T00:00:00.000Z","viewCount":7}
+)";
+
 TEST_P(Data, ImportingTwiceChangesNothing) {
   auto path = generated("1");
   auto first = imported(path, 0);
   EXPECT_EQ(find_mismatch(R"({"posts": 200, "ratings": 12000, "unchanged": 0, "badTotal": 0})", first), "");
+  imported(file("stories", kStories), 0);
   auto once = exported();
+  EXPECT_EQ(find_mismatch(R"({"stories": 0, "chapters": 0, "unchanged": 2})", imported(file("stories", kStories), 0)), "");
   auto second = imported(path, 0);
   EXPECT_EQ(find_mismatch(R"({"users": 0, "posts": 0, "ratings": 0, "badTotal": 0})", second), "");
   EXPECT_EQ(second.at("unchanged"), second.at("lines"));
@@ -87,7 +94,9 @@ TEST_P(Data, ImportingTwiceChangesNothing) {
 TEST_P(Data, AnExportImportedElsewhereIsExportedTheSame) {
   imported(generated("2"), 0);
   imported(file("good", kGood), 0);
+  EXPECT_EQ(find_mismatch(R"({"stories": 1, "chapters": 1})", imported(file("stories", kStories), 0)), "");
   auto text = exported();
+  EXPECT_NE(text.find(kStories), std::string::npos) << "as they were, and next to each other";
   EXPECT_NE(text.find(R"("sessionId":"6f9619ff-8b86-4d11-b42d-00c04fc964ff")"), std::string::npos);
   auto other = "--data=" + (folder.path() / "other").string();
   EXPECT_EQ(run_hearth({"import", file("exported", text), other}).code, 0);
@@ -132,6 +141,22 @@ TEST_P(Data, LinesKeepTheirNumbersInALargeFile) {
   EXPECT_EQ(find_mismatch(R"({"lines": 305, "posts": 300, "badTotal": 1, "bad": [{"line": 256}]})", report), "");
 }
 
+TEST_P(Data, ChaptersMayBeLong) {
+  std::string text;
+  for (int i = 0; i < 5; ++i) {
+    text += R"({"type":"chapter","storyId":"s","id":"c)" + std::to_string(i) + R"(","content":")";
+    for (int k = 0; k < 100'000 * i; ++k) text += R"(\n)";
+    text += "\"}\nnonsense\n";
+  }
+  auto report = imported(file("long", text), 1);
+  EXPECT_EQ(find_mismatch(R"({"lines": 10, "chapters": 5, "badTotal": 5, "bad": [{"line": 2}, {"line": 4}, {"line": 6}, {"line": 8},
+                              {"line": 10}]})",
+                          report),
+            "");
+  auto whole = exported();
+  EXPECT_EQ(find_mismatch(R"({"unchanged": 5, "badTotal": 0})", imported(file("whole", whole), 0)), "");
+}
+
 TEST_P(Data, ALineThatIsTooLongIsOneBadLine) {
   std::string text;
   for (std::size_t size : {std::size_t{300} << 10, std::size_t{1} << 20, std::size_t{3} << 20, std::size_t{700} << 10}) {
@@ -168,6 +193,21 @@ TEST_P(Data, LikesOfAServerAreInTheExportAndOutliveAnImport) {
   EXPECT_NE(exported().find("visitor"), std::string::npos);
   if (GetParam() == Door::kFolder) server->start();
   EXPECT_EQ(HttpClient(server->port()).get("/api/posts/p/likes").json().at("likes").as_int64(), 3);
+}
+
+TEST_P(Data, ImportedViewsAreShownBesideLiveOnes) {
+  if (!server) server = std::make_unique<ServerProcess>(ServerOptions{.data = data()});
+  HttpClient(server->port()).call("POST", "/api/stories/s/view", R"({"userId":"eve"})");
+  if (GetParam() == Door::kFolder) EXPECT_EQ(server->terminate().code, 0);
+  imported(file("stories", kStories), 0);
+  if (GetParam() == Door::kFolder) server->start();
+  HttpClient client(server->port());
+  EXPECT_EQ(client.get("/api/stories/s").json().at("viewCount").as_int64(), 40);
+  EXPECT_EQ(client.get("/api/chapters/c").json().at("viewCount").as_int64(), 7);
+  client.call("POST", "/api/stories/s/view", R"({"userId":"ada"})");
+  client.call("POST", "/api/cron/sync-views", "{}");
+  EXPECT_GE(client.get("/api/stories/s").json().at("viewCount").as_int64(), 40);
+  EXPECT_GE(client.get("/api/stories/s/views").json().at("viewCount").as_int64(), 40);
 }
 
 TEST_P(Data, AnImportThatWasKilledIsSimplyImportedAgain) {

@@ -1,5 +1,6 @@
 // Stories and chapters: what views_routes.h has beside the views themselves.
 
+#include <algorithm>
 #include <optional>
 #include <utility>
 #include <vector>
@@ -58,11 +59,13 @@ ViewedItem item_of(const Chapter& chapter) {
   return {ViewedKind::kChapter, ViewedId::trusted(chapter.id.str())};
 }
 
-// `item` with its live total.
+// `item` with its live total; an import may have raised SQL's above it, to which the next sync of the item brings it.
 template <typename Item>
 void write_with_views(JsonWriter& json, const Item& item, const views::ViewTotal& total) {
   write(json, item);
-  json.field("viewCount", total.views).field("createdAt", to_rfc3339(item.created_at)).field("updatedAt", to_rfc3339(item.updated_at));
+  json.field("viewCount", std::max(total.views, item.read_count))
+      .field("createdAt", to_rfc3339(item.created_at))
+      .field("updatedAt", to_rfc3339(item.updated_at));
 }
 
 template <typename Item>

@@ -5,8 +5,6 @@
 namespace hearth::content {
 namespace {
 
-constexpr std::uint64_t kReadCountMax = 1'000'000'000'000'000;  // exact in JSON's numbers
-
 Result<void> check_read_count(const std::optional<std::uint64_t>& read_count) {
   if (!read_count || *read_count <= kReadCountMax) return {};
   return invalid("readCount", "readCount must be at most " + std::to_string(kReadCountMax));

@@ -21,7 +21,8 @@ inline constexpr std::size_t kTitleBytesMax = 500;
 inline constexpr std::size_t kSummaryBytesMax = 5'000;
 inline constexpr std::size_t kChapterContentBytesMax = 500'000;
 inline constexpr std::int64_t kPositionMax = 1'000'000'000;
-inline constexpr std::size_t kStoriesMax = 50;  // of one page; the default too
+inline constexpr std::uint64_t kReadCountMax = 1'000'000'000'000'000;  // exact in JSON's numbers
+inline constexpr std::size_t kStoriesMax = 50;                         // of one page; the default too
 
 using StoryId = Id<struct StoryTag>;
 using ChapterId = Id<struct ChapterTag>;
@@ -52,8 +53,8 @@ struct Chapter {
   friend bool operator==(const Chapter&, const Chapter&) = default;
 };
 
-// What a story is to become; neither it nor its author need be known here before. `read_count` is for imports: what SQL
-// has becomes the larger of both.
+// What a story is to become; neither it nor its author need be known here before. `read_count` and `created_at` are for
+// imports: what SQL has becomes the larger of both counts, and without `created_at` a story that exists keeps its own.
 struct StoryDraft {
   StoryId id;
   std::optional<UserId> author = {};
@@ -61,6 +62,7 @@ struct StoryDraft {
   std::optional<std::string> summary = {};
   std::optional<std::string> cover_image_url = {};
   std::optional<std::uint64_t> read_count = {};
+  std::optional<UtcMicros> created_at = {};
 };
 
 // The same of a chapter; its story need not be known here.
@@ -71,6 +73,7 @@ struct ChapterDraft {
   std::optional<std::string> content = {};
   std::optional<std::int64_t> position = {};  // 0 to kPositionMax
   std::optional<std::uint64_t> read_count = {};
+  std::optional<UtcMicros> created_at = {};
 };
 
 // Whether a draft keeps to the limits, as check() of content.h.

@@ -10,6 +10,8 @@
 
 #include <cstddef>
 #include <optional>
+#include <variant>
+#include <vector>
 
 #include "hearth/base/task.h"
 #include "hearth/content/content_store.h"
@@ -27,14 +29,20 @@ struct PutChapter {
   Change change = Change::kUnchanged;
 };
 
+using AnyStoryDraft = std::variant<StoryDraft, ChapterDraft>;
+
 class StoryStore {
  public:
   virtual ~StoryStore() = default;
 
-  // Creates it or replaces all that is said of it. created_at stays; updated_at moves when something changes, be it
-  // read_count by an import.
+  // Creates it or replaces all that is said of it. created_at stays where the draft has none; updated_at moves when
+  // something changes, be it read_count by an import.
   virtual Task<Result<PutStory>> put_story(StoryDraft draft) = 0;
   virtual Task<Result<PutChapter>> put_chapter(ChapterDraft draft) = 0;
+
+  // Makes all be as they are drafted, in order and in one transaction. For imports: repeating it changes nothing.
+  // kInvalidArgument, if a draft is beyond the limits. REQUIRES: drafts.size() <= kDraftsPerWriteMax.
+  virtual Task<Result<std::vector<Change>>> put_all(std::vector<AnyStoryDraft> drafts) = 0;
 
   // kNotFound if there is no such story or chapter.
   virtual Task<Result<Story>> story(StoryId id) = 0;

@@ -17,6 +17,7 @@
 
 #include "hearth/base/clock.h"
 #include "hearth/base/run_to_end.h"
+#include "hearth/content/content_export.h"
 #include "hearth/content/story_store.h"
 
 namespace hearth::content {
@@ -26,6 +27,8 @@ class StoriesUnderTest {
   virtual ~StoriesUnderTest() = default;
   // Of one of several nodes on the same data, or always the same where one node is all there can be.
   virtual StoryStore& store(std::size_t node = 0) = 0;
+  // Of its export.
+  virtual Result<void> for_each_story(UseStory use_story, UseChapter use_chapter) = 0;
   virtual void execute(const std::string& sql) = 0;
 };
 
@@ -166,6 +169,32 @@ TEST_P(StoryStoreConformance, AnImportRaisesReadCountsOnly) {
   EXPECT_EQ(put(ChapterDraft{.id = chapter_id("c"), .story = story_id("s"), .read_count = 6})->chapter.read_count, 6u);
 }
 
+TEST_P(StoryStoreConformance, AnImportGivesTheTimeAndOthersKeepIt) {
+  auto then = clock.now() - std::chrono::days(9);
+  EXPECT_EQ(put(StoryDraft{.id = story_id("s"), .created_at = then})->story.created_at, then);
+  EXPECT_EQ(put(ChapterDraft{.id = chapter_id("c"), .story = story_id("s"), .created_at = then})->chapter.created_at, then);
+  EXPECT_EQ(put(StoryDraft{.id = story_id("s")})->change, Change::kUnchanged);
+  EXPECT_EQ(story("s")->created_at, then);
+  EXPECT_EQ(put(StoryDraft{.id = story_id("s"), .created_at = then - std::chrono::days(1)})->change, Change::kUpdated);
+  EXPECT_EQ(story("s")->created_at, then - std::chrono::days(1));
+}
+
+TEST_P(StoryStoreConformance, ManyArePutInOneTransaction) {
+  put(StoryDraft{.id = story_id("old"), .title = "x"}).value();
+  std::vector<AnyStoryDraft> drafts{ChapterDraft{.id = chapter_id("c"), .story = story_id("s"), .read_count = 3},
+                                    StoryDraft{.id = story_id("s")}, StoryDraft{.id = story_id("old"), .title = "x"},
+                                    StoryDraft{.id = story_id("s"), .title = "y"}};
+  auto changes = run_to_end(store().put_all(drafts));
+  ASSERT_TRUE(changes) << changes.error().message;
+  EXPECT_EQ(*changes, (std::vector{Change::kCreated, Change::kCreated, Change::kUnchanged, Change::kUpdated}));
+  EXPECT_EQ(chapter("c")->read_count, 3u);
+  EXPECT_EQ(story("s")->title, "y");
+
+  drafts = {StoryDraft{.id = story_id("t")}, StoryDraft{.id = story_id("u"), .cover_image_url = "ftp://x.org"}};
+  EXPECT_EQ(run_to_end(store().put_all(drafts)).error().code, ErrorCode::kInvalidArgument);
+  EXPECT_EQ(story("t").error().code, ErrorCode::kNotFound);
+}
+
 TEST_P(StoryStoreConformance, StoriesComeNewestFirstPageByPage) {
   std::vector<std::string> expected;
   for (int i = 0; i < 130; ++i) {
@@ -189,6 +218,33 @@ TEST_P(StoryStoreConformance, StoriesComeNewestFirstPageByPage) {
   EXPECT_TRUE(run_to_end(store().stories(5, extreme))->stories.empty());
   extreme.created_at = UtcMicros::max();
   EXPECT_EQ(run_to_end(store().stories(5, extreme))->stories.size(), 5u);
+}
+
+TEST_P(StoryStoreConformance, TheExportGivesStoriesThenChaptersByTheBytesOfTheirIds) {
+  std::vector<std::string> expected{"A", "_", "a"};
+  for (int i = 0; i < 120; ++i) {
+    expected.push_back("c" + std::to_string(1'000 + i));
+    put(ChapterDraft{.id = chapter_id(expected.back()), .story = story_id("a"), .position = i}).value();
+  }
+  for (const char* id : {"a", "A", "_"}) put(StoryDraft{.id = story_id(id), .title = id, .read_count = 5}).value();
+  std::vector<std::string> found;
+  auto use_story = [&](const Story& each) -> Result<void> {
+    EXPECT_EQ(each, story(each.id.str()).value());
+    found.push_back(each.id.str());
+    return {};
+  };
+  auto use_chapter = [&](const Chapter& each) -> Result<void> {
+    if (found.size() == 60) EXPECT_EQ(each, chapter(each.id.str()).value());
+    found.push_back(each.id.str());
+    return {};
+  };
+  ASSERT_TRUE(under_test->for_each_story(use_story, use_chapter));
+  EXPECT_EQ(found, expected);
+
+  auto stopped =
+      under_test->for_each_story([](const Story&) -> Result<void> { return fail(ErrorCode::kUnavailable, "full"); }, use_chapter);
+  EXPECT_EQ(stopped.error().message, "full");
+  EXPECT_EQ(found.size(), expected.size());
 }
 
 TEST_P(StoryStoreConformance, TheStoryOfAChapterIsKnown) {

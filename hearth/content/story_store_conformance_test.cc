@@ -14,6 +14,10 @@ class SqliteStories final : public StoriesUnderTest {
  public:
   explicit SqliteStories(const Clock& clock) : content_(clock), store_(content_.database(), clock) {}
   StoryStore& store(std::size_t) override { return store_; }
+  Result<void> for_each_story(UseStory use_story, UseChapter use_chapter) override {
+    auto connection = sqlite::Connection::open({.path = content_.folder() / "content.db", .read_only = true}).value();
+    return SqliteContentExport(connection).for_each_story(use_story, use_chapter);
+  }
   void execute(const std::string& sql) override {
     sqlite::Connection::open({.path = content_.folder() / "content.db"}).value().execute(sql.c_str());
   }
@@ -28,6 +32,9 @@ class PostgresStories final : public StoriesUnderTest {
   explicit PostgresStories(const Clock& clock)
       : content_(clock), first_(content_.database(0), clock), second_(content_.database(1), clock) {}
   StoryStore& store(std::size_t node) override { return node % 2 == 0 ? first_ : second_; }
+  Result<void> for_each_story(UseStory use_story, UseChapter use_chapter) override {
+    return PostgresContentExport(content_.database(0)).for_each_story(use_story, use_chapter);
+  }
   void execute(const std::string& sql) override { connect().execute(sql); }
   postgres::Connection connect() { return postgres::Connection::connect({.url = content_.url()}); }
 

@@ -23,7 +23,8 @@
 namespace hearth::app {
 namespace {
 
-constexpr std::size_t kPieceBytes = 700 * 1024;  // with one more line below the MiB that a server takes as a body
+// Of lines that are sent at once. No more than the MiB that a server takes as a body, so that a line of any length fits.
+constexpr std::size_t kPieceBytes = dataset::kLineBytesMax + 2;
 
 int report(const Error& error) {
   complain("hearth: " + error.message);
@@ -37,26 +38,32 @@ class LineReader {
 
   // Empty at the end.
   std::string next() {
-    std::string piece;
-    while (piece.size() < kPieceBytes) {
+    std::string piece = std::exchange(held_, {});
+    while (true) {
       input_.getline(line_.data(), static_cast<std::streamsize>(line_.size()));
       auto read = static_cast<std::size_t>(input_.gcount());
       bytes_ += read;
       if (read == 0) break;
       bool is_whole = input_.good();  // its newline was read too
-      piece.append(line_.data(), is_whole ? read - 1 : read) += '\n';
-      if (is_whole || input_.eof()) continue;
-      input_.clear();
-      input_.ignore(std::numeric_limits<std::streamsize>::max(), '\n');
-      bytes_ += static_cast<std::uint64_t>(input_.gcount());
+      held_.assign(line_.data(), is_whole ? read - 1 : read) += '\n';
+      if (!is_whole && !input_.eof()) skip_rest();
+      if (!piece.empty() && piece.size() + held_.size() > kPieceBytes) return piece;
+      piece += std::exchange(held_, {});
     }
     return piece;
   }
   std::uint64_t bytes() const { return bytes_; }
 
  private:
+  void skip_rest() {
+    input_.clear();
+    input_.ignore(std::numeric_limits<std::streamsize>::max(), '\n');
+    bytes_ += static_cast<std::uint64_t>(input_.gcount());
+  }
+
   std::istream& input_;
   std::vector<char> line_;
+  std::string held_;  // the line that did not fit any more
   std::uint64_t bytes_ = 0;
 };
 
@@ -110,6 +117,8 @@ void add_up(dataset::ImportReport& total, dataset::ImportReport part) {
   total.lines += part.lines;
   total.users += part.users;
   total.posts += part.posts;
+  total.stories += part.stories;
+  total.chapters += part.chapters;
   total.ratings += part.ratings;
   total.unchanged += part.unchanged;
   total.bad_total += part.bad_total;
@@ -158,11 +167,12 @@ int print_report(const dataset::ImportReport& report, bool as_json, bool was_imp
     if (report.bad_total > report.bad.size()) {
       std::fprintf(stderr, "… and %llu more bad lines\n", static_cast<unsigned long long>(report.bad_total - report.bad.size()));
     }
-    std::printf("%s %llu lines: %llu users, %llu posts, %llu ratings, %llu unchanged, %llu bad%s\n", was_imported ? "imported" : "checked",
-                static_cast<unsigned long long>(report.lines), static_cast<unsigned long long>(report.users),
-                static_cast<unsigned long long>(report.posts), static_cast<unsigned long long>(report.ratings),
-                static_cast<unsigned long long>(report.unchanged), static_cast<unsigned long long>(report.bad_total),
-                was_imported ? "" : "; nothing was imported");
+    std::printf("%s %llu lines: %llu users, %llu posts, %llu stories, %llu chapters, %llu ratings, %llu unchanged, %llu bad%s\n",
+                was_imported ? "imported" : "checked", static_cast<unsigned long long>(report.lines),
+                static_cast<unsigned long long>(report.users), static_cast<unsigned long long>(report.posts),
+                static_cast<unsigned long long>(report.stories), static_cast<unsigned long long>(report.chapters),
+                static_cast<unsigned long long>(report.ratings), static_cast<unsigned long long>(report.unchanged),
+                static_cast<unsigned long long>(report.bad_total), was_imported ? "" : "; nothing was imported");
   }
   return report.bad_total == 0 ? kDone : kFailed;
 }
@@ -171,11 +181,11 @@ int print_report(const dataset::ImportReport& report, bool as_json, bool was_imp
 Result<dataset::ImportReport> check_beside_server(const std::string& path, const Config& config, const Clock& clock) {
   auto sql = open_sql(config, clock);
   if (!sql) return std::unexpected(sql.error());
-  return read_file(path, {(*sql)->content(), (*sql)->pages(), nullptr}, dataset::ImportMode::kCheck);
+  return read_file(path, {(*sql)->content(), (*sql)->pages(), (*sql)->stories(), nullptr}, dataset::ImportMode::kCheck);
 }
 
 Result<dataset::ImportReport> import_into(Hearth& hearth, const std::string& path, dataset::ImportMode mode) {
-  return read_file(path, {hearth.sql->content(), hearth.sql->pages(), &hearth.live->store()}, mode);
+  return read_file(path, {hearth.sql->content(), hearth.sql->pages(), hearth.sql->stories(), &hearth.live->store()}, mode);
 }
 
 // The likes of a database that another program has filled.
@@ -201,9 +211,10 @@ int import_database(const Config& config, DatabaseImportOptions options, bool as
 }  // namespace
 
 int import_data(const Arguments& arguments) {
-  CommandLine command("import",
-                      "Imports users, posts and ratings from NDJSON, or the likes of the configured database, which another program has "
-                      "filled. Bad lines are reported and skipped. Running it again changes nothing.");
+  CommandLine command(
+      "import",
+      "Imports users, posts, stories, chapters and ratings from NDJSON, or the likes of the configured database, which another program has "
+      "filled. Bad lines are reported and skipped. Running it again changes nothing.");
   std::string path;
   bool is_strict = false;
   bool as_json = false;
@@ -247,7 +258,7 @@ int import_data(const Arguments& arguments) {
 }
 
 int export_data(const Arguments& arguments) {
-  CommandLine command("export", "Writes all users, posts and ratings as NDJSON, to a file or to standard output.");
+  CommandLine command("export", "Writes all users, posts, stories, chapters and ratings as NDJSON, to a file or to standard output.");
   std::string path;
   command.options().add_option("FILE", path, "the file to write; without it standard output");
   int status = kDone;
@@ -276,8 +287,10 @@ int export_data(const Arguments& arguments) {
   });
   if (exported && std::fflush(out) != 0) return report({ErrorCode::kUnavailable, "the output could not be written"});
   if (!exported) return report(exported.error());
-  std::fprintf(stderr, "exported %llu users, %llu posts, %llu ratings\n", static_cast<unsigned long long>(exported->users),
-               static_cast<unsigned long long>(exported->posts), static_cast<unsigned long long>(exported->ratings));
+  std::fprintf(stderr, "exported %llu users, %llu posts, %llu stories, %llu chapters, %llu ratings\n",
+               static_cast<unsigned long long>(exported->users), static_cast<unsigned long long>(exported->posts),
+               static_cast<unsigned long long>(exported->stories), static_cast<unsigned long long>(exported->chapters),
+               static_cast<unsigned long long>(exported->ratings));
   return kDone;
 }
 

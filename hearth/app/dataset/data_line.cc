@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <array>
+#include <bit>
 #include <utility>
 #include <vector>
 
@@ -13,15 +14,15 @@
 namespace hearth::app::dataset {
 namespace {
 
-enum Kind : std::uint8_t { kUser = 1, kPost = 2, kRating = 4 };
+enum Kind : std::uint8_t { kUser = 1, kPost = 2, kRating = 4, kStory = 8, kChapter = 16, kAll = 31 };
 
 // What a line said, before it is known what it is: `type` may stand anywhere.
 struct Fields {
   std::optional<std::string> type, id, username, display_name, bio, profile_image_url, author_id, content, image_url, created_at, post_id,
-      session_id;
+      session_id, story_id, title, summary, cover_image_url;
+  std::optional<std::int64_t> position, view_count;
   std::vector<std::string> media_urls;
-  std::uint8_t kinds = kUser | kPost | kRating;  // which kinds have all the fields that came
-  std::string foreign_field;                     // the first that left no kind
+  std::array<std::string_view, 5> foreign;  // for each kind, the first field that it does not have
 };
 
 struct KnownField {
@@ -31,23 +32,29 @@ struct KnownField {
 };
 
 constexpr std::array kKnownFields{
-    KnownField{"type", kUser | kPost | kRating, &Fields::type},
-    KnownField{"id", kUser | kPost, &Fields::id},
+    KnownField{"type", kAll, &Fields::type},
+    KnownField{"id", kUser | kPost | kStory | kChapter, &Fields::id},
     KnownField{"username", kUser, &Fields::username},
     KnownField{"displayName", kUser, &Fields::display_name},
     KnownField{"bio", kUser, &Fields::bio},
     KnownField{"profileImageUrl", kUser, &Fields::profile_image_url},
-    KnownField{"authorId", kPost, &Fields::author_id},
-    KnownField{"content", kPost, &Fields::content},
+    KnownField{"authorId", kPost | kStory, &Fields::author_id},
+    KnownField{"content", kPost | kChapter, &Fields::content},
     KnownField{"imageUrl", kPost, &Fields::image_url},
-    KnownField{"createdAt", kUser | kPost | kRating, &Fields::created_at},
+    KnownField{"createdAt", kAll, &Fields::created_at},
     KnownField{"postId", kRating, &Fields::post_id},
     KnownField{"sessionId", kRating, &Fields::session_id},
+    KnownField{"storyId", kChapter, &Fields::story_id},
+    KnownField{"title", kStory | kChapter, &Fields::title},
+    KnownField{"summary", kStory, &Fields::summary},
+    KnownField{"coverImageUrl", kStory, &Fields::cover_image_url},
 };
 
+// `name` outlives the line.
 void note_kinds(Fields& fields, std::string_view name, std::uint8_t kinds) {
-  fields.kinds &= kinds;
-  if (fields.kinds == 0 && fields.foreign_field.empty()) fields.foreign_field = name;
+  for (std::size_t i = 0; i < fields.foreign.size(); ++i) {
+    if ((kinds >> i & 1) == 0 && fields.foreign[i].empty()) fields.foreign[i] = name;
+  }
 }
 
 Result<bool> take_media_urls(Fields& fields, JsonValue& value) {
@@ -62,11 +69,22 @@ Result<bool> take_media_urls(Fields& fields, JsonValue& value) {
   return true;
 }
 
+Result<bool> take_number(Fields& fields, std::string_view name, std::uint8_t kinds, JsonValue& value, std::optional<std::int64_t>& target) {
+  note_kinds(fields, name, kinds);
+  if (value.is_null()) return true;
+  auto number = value.integer(name);
+  if (!number) return std::unexpected(number.error());
+  target = *number;
+  return true;
+}
+
 Result<bool> take_field(Fields& fields, std::string_view name, JsonValue& value) {
   if (name == "mediaUrls") return take_media_urls(fields, value);
+  if (name == "position") return take_number(fields, "position", kChapter, value, fields.position);
+  if (name == "viewCount") return take_number(fields, "viewCount", kStory | kChapter, value, fields.view_count);
   const auto* known = std::ranges::find(kKnownFields, name, &KnownField::name);
   if (known == kKnownFields.end()) return false;
-  note_kinds(fields, name, known->kinds);
+  note_kinds(fields, known->name, known->kinds);
   if (value.is_null()) return true;  // as if it were not there
   auto text = value.string(name);
   if (!text) return std::unexpected(text.error());
@@ -120,6 +138,59 @@ Result<DataLine> post_of(Fields& fields) {
   return post;
 }
 
+// What a new or an old story or chapter has of `viewCount`.
+Result<std::optional<std::uint64_t>> optional_views(const std::optional<std::int64_t>& count) {
+  if (!count) return std::nullopt;
+  if (*count < 0 || static_cast<std::uint64_t>(*count) > content::kReadCountMax) {
+    return invalid("viewCount", fmt::format("viewCount must be from 0 to {}", content::kReadCountMax));
+  }
+  return static_cast<std::uint64_t>(*count);
+}
+
+Result<DataLine> story_of(Fields& fields) {
+  auto id = required_id<content::StoryId>(fields.id, "id");
+  if (!id) return std::unexpected(id.error());
+  std::optional<UserId> author;
+  if (fields.author_id) {
+    auto parsed = UserId::parse(*fields.author_id, "authorId");
+    if (!parsed) return std::unexpected(parsed.error());
+    author = *std::move(parsed);
+  }
+  auto views = optional_views(fields.view_count);
+  if (!views) return std::unexpected(views.error());
+  auto created_at = optional_time(fields.created_at);
+  if (!created_at) return std::unexpected(created_at.error());
+  content::StoryDraft story{.id = std::move(*id),
+                            .author = std::move(author),
+                            .title = std::move(fields.title),
+                            .summary = std::move(fields.summary),
+                            .cover_image_url = std::move(fields.cover_image_url),
+                            .read_count = *views,
+                            .created_at = *created_at};
+  if (auto checked = check(story); !checked) return std::unexpected(checked.error());
+  return story;
+}
+
+Result<DataLine> chapter_of(Fields& fields) {
+  auto id = required_id<content::ChapterId>(fields.id, "id");
+  if (!id) return std::unexpected(id.error());
+  auto story = required_id<content::StoryId>(fields.story_id, "storyId");
+  if (!story) return std::unexpected(story.error());
+  auto views = optional_views(fields.view_count);
+  if (!views) return std::unexpected(views.error());
+  auto created_at = optional_time(fields.created_at);
+  if (!created_at) return std::unexpected(created_at.error());
+  content::ChapterDraft chapter{.id = std::move(*id),
+                                .story = std::move(*story),
+                                .title = std::move(fields.title),
+                                .content = std::move(fields.content),
+                                .position = fields.position,
+                                .read_count = *views,
+                                .created_at = *created_at};
+  if (auto checked = check(chapter); !checked) return std::unexpected(checked.error());
+  return chapter;
+}
+
 Result<DataLine> rating_of(Fields& fields) {
   auto post = required_id<PostId>(fields.post_id, "postId");
   if (!post) return std::unexpected(post.error());
@@ -133,17 +204,17 @@ Result<DataLine> rating_of(Fields& fields) {
 std::optional<Kind> kind_of(std::string_view type) {
   if (type == "user") return kUser;
   if (type == "post") return kPost;
+  if (type == "story") return kStory;
+  if (type == "chapter") return kChapter;
   if (type == "rating") return kRating;
   return std::nullopt;
 }
 
 // The first field that a line of this kind does not have.
 Result<void> check_belonging(const Fields& fields, Kind kind) {
-  if ((fields.kinds & kind) != 0) return {};
-  if (!fields.foreign_field.empty()) {
-    return invalid(fields.foreign_field, "the fields belong to different types, " + fields.foreign_field + " the first of them");
-  }
-  return invalid("type", "the fields are not those of a " + *fields.type);
+  std::string name(fields.foreign[static_cast<std::size_t>(std::countr_zero(std::to_underlying(kind)))]);
+  if (name.empty()) return {};
+  return invalid(name, "a " + *fields.type + " has no " + name);
 }
 
 void append_optional(JsonWriter& json, std::string_view name, const std::optional<std::string>& text) {
@@ -159,15 +230,21 @@ Result<DataLine> parse_line(std::string& line) {
   if (!read) return std::unexpected(read.error());
   if (!fields.type) return invalid("type", "type is missing");
   auto kind = kind_of(*fields.type);
-  if (!kind) return invalid("type", "type must be user, post or rating");
+  if (!kind) return invalid("type", "type must be user, post, story, chapter or rating");
   if (auto belong = check_belonging(fields, *kind); !belong) return std::unexpected(belong.error());
   switch (*kind) {
     case kUser:
       return user_of(fields);
     case kPost:
       return post_of(fields);
+    case kStory:
+      return story_of(fields);
+    case kChapter:
+      return chapter_of(fields);
     case kRating:
       return rating_of(fields);
+    case kAll:
+      break;
   }
   std::unreachable();
 }
@@ -193,6 +270,27 @@ void append_post(std::string& out, const content::Post& post) {
     json.end_array();
   }
   json.field("createdAt", exact_rfc3339(post.created_at)).end_object();
+  out += '\n';
+}
+
+void append_story(std::string& out, const content::Story& story) {
+  JsonWriter json(out);
+  json.begin_object().field("type", "story").field("id", story.id.str());
+  if (story.author) json.field("authorId", story.author->str());
+  append_optional(json, "title", story.title);
+  append_optional(json, "summary", story.summary);
+  append_optional(json, "coverImageUrl", story.cover_image_url);
+  json.field("createdAt", exact_rfc3339(story.created_at)).field("viewCount", story.read_count).end_object();
+  out += '\n';
+}
+
+void append_chapter(std::string& out, const content::Chapter& chapter) {
+  JsonWriter json(out);
+  json.begin_object().field("type", "chapter").field("id", chapter.id.str()).field("storyId", chapter.story.str());
+  append_optional(json, "title", chapter.title);
+  append_optional(json, "content", chapter.content);
+  if (chapter.position) json.field("position", *chapter.position);
+  json.field("createdAt", exact_rfc3339(chapter.created_at)).field("viewCount", chapter.read_count).end_object();
   out += '\n';
 }
 

@@ -61,6 +61,52 @@ TEST(DataLine, ARatingIsReadBackAsItWasWritten) {
             (Rating{PostId::trusted("p1"), SessionId::trusted("s1"), parse_rfc3339("2026-01-31T12:00:00Z", "").value()}));
 }
 
+TEST(DataLine, AStoryAndAChapterAreReadBackAsTheyWereWritten) {
+  content::Story story{.id = content::StoryId::trusted("s"),
+                       .author = UserId::trusted("ada"),
+                       .title = "El río\n",
+                       .summary = "",
+                       .cover_image_url = "https://x.org/c.png",
+                       .read_count = content::kReadCountMax,
+                       .created_at = parse_rfc3339("2026-01-31T12:00:00.000001Z", "").value()};
+  std::string line;
+  append_story(line, story);
+  auto read = parse(line);
+  ASSERT_TRUE(read) << read.error().message;
+  const auto& draft = std::get<content::StoryDraft>(*read);
+  EXPECT_EQ(draft.id, story.id);
+  EXPECT_EQ(draft.author, story.author);
+  EXPECT_EQ(draft.title, story.title);
+  EXPECT_EQ(draft.summary, story.summary);
+  EXPECT_EQ(draft.cover_image_url, story.cover_image_url);
+  EXPECT_EQ(draft.read_count, story.read_count);
+  EXPECT_EQ(draft.created_at, story.created_at);
+
+  content::Chapter chapter{.id = content::ChapterId::trusted("c"),
+                           .story = story.id,
+                           .title = "Uno",
+                           .content = std::string(content::kChapterContentBytesMax, '"'),
+                           .position = 0,
+                           .created_at = story.created_at};
+  line.clear();
+  append_chapter(line, chapter);
+  EXPECT_LE(line.size(), kLineBytesMax);
+  read = parse(line);
+  ASSERT_TRUE(read) << read.error().message;
+  const auto& part = std::get<content::ChapterDraft>(*read);
+  EXPECT_EQ(part.id, chapter.id);
+  EXPECT_EQ(part.story, chapter.story);
+  EXPECT_EQ(part.title, chapter.title);
+  EXPECT_EQ(part.content, chapter.content);
+  EXPECT_EQ(part.position, 0);
+  EXPECT_EQ(part.read_count, 0u);
+  EXPECT_EQ(part.created_at, chapter.created_at);
+
+  auto short_one = std::get<content::StoryDraft>(parse(R"({"type":"story","id":"s","viewCount":null})").value());
+  EXPECT_FALSE(short_one.read_count);
+  EXPECT_FALSE(short_one.created_at);
+}
+
 TEST(DataLine, TheTypeMayStandAnywhereAndNullIsAsIfAbsent) {
   auto user = parse(R"({"username":"ada","bio":null,"id":"u1","displayName":null,"createdAt":null,"type":"user"})");
   ASSERT_TRUE(user) << user.error().message;
@@ -102,6 +148,17 @@ TEST(DataLine, WhatIsWrongIsNamed) {
       {R"({"type":"post","id":"p","authorId":"u","imageUrl":"javascript:1"})", "imageUrl"},
       {R"({"type":"post","id":"p","authorId":"u","content":")" + std::string(10'001, 'x') + "\"}", "content"},
       {R"({"type":"post","id":"p","authorId":"u","createdAt":"2026-02-30T00:00:00Z"})", "createdAt"},
+      {R"({"type":"story","title":"t"})", "id"},
+      {R"({"type":"story","id":"s","authorId":"has space"})", "authorId"},
+      {R"({"type":"story","id":"s","viewCount":-1})", "viewCount"},
+      {R"({"type":"story","id":"s","viewCount":"7"})", "viewCount"},
+      {R"({"type":"story","id":"s","viewCount":1000000000000001})", "viewCount"},
+      {R"({"type":"story","id":"s","position":1})", "position"},
+      {R"({"type":"story","id":"s","coverImageUrl":"/c.png"})", "coverImageUrl"},
+      {R"({"type":"chapter","id":"c"})", "storyId"},
+      {R"({"type":"chapter","id":"c","storyId":"s","position":-1})", "position"},
+      {R"({"type":"chapter","id":"c","storyId":"s","summary":"x"})", "summary"},
+      {R"({"type":"chapter","id":"c","storyId":"s","title":")" + std::string(501, 'x') + "\"}", "title"},
       {R"({"type":"rating","sessionId":"s"})", "postId"},
       {R"({"type":"rating","postId":"p"})", "sessionId"},
       {R"({"type":"rating","postId":"p","sessionId":""})", "sessionId"},

@@ -15,6 +15,7 @@
 #include "hearth/content/stores/sqlite_content_export.h"
 #include "hearth/content/stores/sqlite_content_pages.h"
 #include "hearth/content/stores/sqlite_content_store.h"
+#include "hearth/content/stores/sqlite_story_store.h"
 #include "hearth/drivers/sqlite/temporary_folder.h"
 #include "hearth/likes/test_stack.h"
 
@@ -26,9 +27,10 @@ class DataFolder {
       : database(content::open_content_database(folder_.path() / "content.db").value()),
         store(*database, clock, {}),
         pages(*database),
+        stories(*database, clock),
         likes(folder_.path(), clock) {}
 
-  ImportTarget target() { return {store, pages, likes.store.get()}; }
+  ImportTarget target() { return {store, pages, stories, likes.store.get()}; }
 
   // Imports `text` in pieces of `piece` bytes.
   ImportReport import(const std::string& text, ImportMode mode = ImportMode::kImport, std::size_t piece = 1u << 20) {
@@ -69,6 +71,7 @@ class DataFolder {
   std::unique_ptr<sqlite::Database> database;
   content::SqliteContentStore store;
   content::SqliteContentPages pages;
+  content::SqliteStoryStore stories;
   likes::TestStack likes;
 };
 

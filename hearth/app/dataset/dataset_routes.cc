@@ -72,6 +72,7 @@ std::string to_json(const ImportReport& report) {
   std::string out;
   JsonWriter json(out);
   json.begin_object().field("lines", report.lines).field("users", report.users).field("posts", report.posts);
+  json.field("stories", report.stories).field("chapters", report.chapters);
   json.field("ratings", report.ratings).field("unchanged", report.unchanged).field("badTotal", report.bad_total);
   json.key("bad").begin_array();
   for (const auto& bad : report.bad) json.begin_object().field("line", bad.line).field("reason", bad.reason).end_object();
@@ -85,6 +86,8 @@ Result<ImportReport> parse_report(std::string json) {
     if (key == "lines") return take_number(value, key, report.lines);
     if (key == "users") return take_number(value, key, report.users);
     if (key == "posts") return take_number(value, key, report.posts);
+    if (key == "stories") return take_number(value, key, report.stories);
+    if (key == "chapters") return take_number(value, key, report.chapters);
     if (key == "ratings") return take_number(value, key, report.ratings);
     if (key == "unchanged") return take_number(value, key, report.unchanged);
     if (key == "badTotal") return take_number(value, key, report.bad_total);

@@ -21,7 +21,7 @@ struct DatasetApi {
 // `api` outlives the router.
 void add_dataset_routes(api::Routes& routes, DatasetApi& api);
 
-// {lines, users, posts, ratings, unchanged, badTotal, bad: [{line, reason}]}
+// {lines, users, posts, stories, chapters, ratings, unchanged, badTotal, bad: [{line, reason}]}
 std::string to_json(const ImportReport& report);
 Result<ImportReport> parse_report(std::string json);
 

@@ -9,6 +9,8 @@ TEST(ImportReportJson, LeadsBackToTheReport) {
   ImportReport report{.lines = 70,
                       .users = 1,
                       .posts = 2,
+                      .stories = 5,
+                      .chapters = 6,
                       .ratings = 3,
                       .unchanged = 4,
                       .bad_total = 60,
@@ -18,6 +20,8 @@ TEST(ImportReportJson, LeadsBackToTheReport) {
   EXPECT_EQ(read->lines, report.lines);
   EXPECT_EQ(read->users, report.users);
   EXPECT_EQ(read->posts, report.posts);
+  EXPECT_EQ(read->stories, report.stories);
+  EXPECT_EQ(read->chapters, report.chapters);
   EXPECT_EQ(read->ratings, report.ratings);
   EXPECT_EQ(read->unchanged, report.unchanged);
   EXPECT_EQ(read->bad_total, report.bad_total);

@@ -87,6 +87,45 @@ static_assert(std::ranges::count(kPosts, kDemoPostLikes, &DemoPost::likes) == 1 
                   std::ranges::all_of(kPosts, [](const DemoPost& post) { return post.likes <= kDemoPostLikes; }),
               "the demo's post leads the rank alone");
 
+struct DemoStory {
+  const char* id;
+  const char* author;
+  int days_ago;
+  std::uint64_t views;
+  const char* title;
+  const char* summary;
+};
+
+constexpr DemoStory kStories[] = {
+    {kDemoStory, kDemoAuthor, 21, 1'284, "La ruta del hielo",
+     "Treinta días tras una osa polar y su cría, de Svalbard al borde de la banquisa."},
+    {"bosque-de-niebla", kDemoAuthor, 12, 903, "El bosque de niebla", "Cuatro noches buscando al oso de anteojos en los Andes."},
+    {"la-lengua-del-pulpo", "julian_mar", 5, 467, "La lengua del pulpo", "Qué se dicen los pulpos cuando cambian de color."},
+};
+
+struct DemoChapter {
+  const char* id;
+  const char* story;
+  int position;
+  int days_ago;
+  std::uint64_t views;
+  const char* title;
+  const char* content;
+};
+
+constexpr DemoChapter kChapters[] = {
+    {"ruta-del-hielo-1", kDemoStory, 1, 21, 1'010, "Longyearbyen",
+     "El avión aterriza a las dos de la tarde y ya es de noche. En la puerta del hotel hay un cartel: dejen las botas y los rifles."},
+    {"ruta-del-hielo-2", kDemoStory, 2, 18, 742, "Huellas",
+     "Las huellas de la madre miden lo que mi antebrazo. Las de la cría van siempre dentro, como si la nieve quemara."},
+    {"bosque-de-niebla-1", "bosque-de-niebla", 1, 12, 655, "Tres mil metros",
+     "A esta altura el bosque no se ve: se oye. Gotas, ranas y, una sola vez, algo grande que rompe una rama y se queda quieto."},
+    {"bosque-de-niebla-2", "bosque-de-niebla", 2, 10, 498, "Los anteojos",
+     "Baja del árbol de espaldas, como un bombero mayor. Nos mira con sus anteojos dorados y decide que no somos interesantes."},
+    {"la-lengua-del-pulpo-1", "la-lengua-del-pulpo", 1, 5, 391, "Rojo quiere decir no",
+     "Dos machos en la misma grieta. Uno se pone rojo, el otro blanco. Aquí termina la discusión, y también mi primera hipótesis."},
+};
+
 std::string visitor(std::uint32_t number) {
   return fmt::format("visitor-{:03}", number + 1);
 }
@@ -97,6 +136,26 @@ void append_likes(std::string& out, const DemoPost& post, std::uint32_t first_vi
   for (std::uint32_t i = 0; i < post.likes; ++i) {
     auto at = now - age * (post.likes - i) / (post.likes + 1);
     append_rating(out, post.id, visitor((first_visitor + i) % kVisitors), to_rfc3339(at));
+  }
+}
+
+void append_stories(std::string& out, UtcMicros now) {
+  for (const DemoStory& story : kStories) {
+    append_story(out, {.id = content::StoryId::trusted(story.id),
+                       .author = UserId::trusted(story.author),
+                       .title = story.title,
+                       .summary = story.summary,
+                       .read_count = story.views,
+                       .created_at = now - std::chrono::days(story.days_ago)});
+  }
+  for (const DemoChapter& chapter : kChapters) {
+    append_chapter(out, {.id = content::ChapterId::trusted(chapter.id),
+                         .story = content::StoryId::trusted(chapter.story),
+                         .title = chapter.title,
+                         .content = chapter.content,
+                         .position = chapter.position,
+                         .read_count = chapter.views,
+                         .created_at = now - std::chrono::days(chapter.days_ago)});
   }
 }
 
@@ -119,6 +178,7 @@ std::string demo_dataset(UtcMicros now) {
                       .content = post.content,
                       .created_at = now - minutes(post.minutes_ago)});
   }
+  append_stories(out, now);
   std::uint32_t first_visitor = 0;
   for (const DemoPost& post : kPosts) {
     append_likes(out, post, first_visitor, now);

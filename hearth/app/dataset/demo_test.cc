@@ -23,6 +23,8 @@ TEST_F(DemoTest, IsImportedWithoutABadLine) {
   EXPECT_EQ(report.bad_total, 0u);
   EXPECT_EQ(report.users, 12u);
   EXPECT_EQ(report.posts, 36u);
+  EXPECT_EQ(report.stories, 3u);
+  EXPECT_EQ(report.chapters, 5u);
   EXPECT_EQ(report.unchanged, 0u) << "nothing is said twice";
 }
 
@@ -50,6 +52,16 @@ TEST_F(DemoTest, ItsPolarBearIsOnTheTimelineAndLeadsTheRank) {
   auto order = content::ranked(content::RankOrder::kLikes, page.posts, likes, folder.clock.now(), 2);
   EXPECT_EQ(page.posts[order[0]].id.view(), kDemoPost);
   EXPECT_LE(likes[order[1]], 400u);
+}
+
+TEST_F(DemoTest, HasStoriesThatWereViewed) {
+  auto page = run_to_end(folder.stories.stories(content::kStoriesMax, std::nullopt)).value();
+  ASSERT_EQ(page.stories.size(), 3u);
+  EXPECT_EQ(page.stories.back().id.view(), kDemoStory);
+  for (const auto& story : page.stories) {
+    EXPECT_GT(story.read_count, 0u);
+    EXPECT_LT(story.created_at, folder.clock.now());
+  }
 }
 
 TEST_F(DemoTest, IsTheSameForTheSameNow) {

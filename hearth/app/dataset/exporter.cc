@@ -40,6 +40,20 @@ Result<void> export_content(content::ContentExport& content, Output& output, Exp
   return content.for_each(write_user, write_post);
 }
 
+Result<void> export_stories(content::ContentExport& content, Output& output, ExportReport& report) {
+  auto write_story = [&](const content::Story& story) -> Result<void> {
+    append_story(output.lines(), story);
+    ++report.stories;
+    return output.write_if_large();
+  };
+  auto write_chapter = [&](const content::Chapter& chapter) -> Result<void> {
+    append_chapter(output.lines(), chapter);
+    ++report.chapters;
+    return output.write_if_large();
+  };
+  return content.for_each_story(write_story, write_chapter);
+}
+
 Result<void> export_ratings(RatingExport& ratings, Output& output, ExportReport& report) {
   return ratings.for_each([&](const RatingRow& rating) -> Result<void> {
     append_rating(output.lines(), rating.post, rating.session, rating.created_at);
@@ -54,6 +68,7 @@ Result<ExportReport> export_dataset(content::ContentExport& content, RatingExpor
   Output output(write);
   ExportReport report;
   auto exported = export_content(content, output, report);
+  if (exported) exported = export_stories(content, output, report);
   if (exported) exported = export_ratings(ratings, output, report);
   if (exported) exported = output.write_all();
   if (!exported) return std::unexpected(exported.error());

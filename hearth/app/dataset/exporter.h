@@ -1,10 +1,10 @@
 #pragma once
 
-// Writes everything as NDJSON (docs/data-format.md): users, then posts, then ratings, each in the order of its ids, so that
-// the same state gives the same bytes and what a line refers to stands before it.
+// Writes everything as NDJSON (docs/data-format.md): users, posts, stories, chapters and then ratings, each in the order of its ids, so
+// that the same state gives the same bytes and what a line refers to stands before it.
 //
-// Content and ratings are read at one moment each, not at the same moment. Likes that are still in the outbox are not in SQL
-// yet; whoever wants them flushes first.
+// Users with posts, stories with chapters, and ratings are read at one moment each, not at the same moment. Likes that are
+// still in the outbox and views that no sync has brought are not in SQL yet; whoever wants them flushes and syncs first.
 
 #include <cstdint>
 #include <string_view>
@@ -19,6 +19,8 @@ namespace hearth::app::dataset {
 struct ExportReport {
   std::uint64_t users = 0;
   std::uint64_t posts = 0;
+  std::uint64_t stories = 0;
+  std::uint64_t chapters = 0;
   std::uint64_t ratings = 0;
 };
 

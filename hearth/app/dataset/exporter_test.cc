@@ -34,14 +34,25 @@ TEST(Exporter, ImportingTheExportElsewhereGivesTheSameExport) {
               "\n"
               R"({"type":"post","id":"!odd%id","authorId":"lu","imageUrl":"https://x.org","mediaUrls":["https://x.org/1","https://x.org/2"]})"
               "\n"
+              R"({"type":"story","id":"s","authorId":"lu","title":"El río","createdAt":"2026-01-01T00:00:00.000001Z","viewCount":12})"
+              "\n"
+              R"({"type":"story","id":"S"})"
+              "\n"
+              R"({"type":"chapter","id":"c","storyId":"elsewhere","content":"Érase","position":0,"viewCount":3})"
+              "\n"
               R"({"type":"rating","postId":"elsewhere","sessionId":"not-a-uuid"})")
           .bad_total,
       0u);
   std::string first = source.export_all();
+  EXPECT_LT(first.find(R"("id":"S")"), first.find(R"("id":"s")"));
+  EXPECT_NE(first.find(R"("viewCount":12})"), std::string::npos);
+  source.clock.advance(std::chrono::hours(1));
   DataFolder target;
   EXPECT_EQ(target.import(first).bad_total, 0u);
   EXPECT_EQ(target.export_all(), first);
   EXPECT_EQ(target.likes_of("elsewhere"), 1u);
+  auto again = target.import(first);
+  EXPECT_EQ(again.unchanged, again.lines);
 }
 
 TEST(Exporter, CountsWhatItWrites) {

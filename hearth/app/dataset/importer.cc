@@ -12,6 +12,7 @@ namespace hearth::app::dataset {
 namespace {
 
 constexpr std::size_t kDraftsPerBatch = content::kDraftsPerWriteMax;
+constexpr std::size_t kStoriesBytesPerBatch = 4u << 20;  // chapters are long
 constexpr std::size_t kRatingsPerBatch = likes::kChangesPerBatchMax;
 
 bool is_blank(std::string_view line) {
@@ -77,6 +78,7 @@ void Importer::end_line() {
   if (is_too_long) {
     add_bad(number, {ErrorCode::kTooLarge, "the line is longer than " + std::to_string(kLineBytesMax) + " bytes"});
   } else if (!is_blank(line_)) {
+    std::size_t bytes = line_.size();
     auto parsed = parse_line(line_);
     if (!parsed) {
       add_bad(number, parsed.error());
@@ -84,6 +86,12 @@ void Importer::end_line() {
       drafts_.push_back({number, std::move(*user)});
     } else if (auto* post = std::get_if<content::PostDraft>(&*parsed)) {
       drafts_.push_back({number, std::move(*post)});
+    } else if (auto* story = std::get_if<content::StoryDraft>(&*parsed)) {
+      stories_.push_back({number, std::move(*story)});
+      stories_bytes_ += bytes;
+    } else if (auto* chapter = std::get_if<content::ChapterDraft>(&*parsed)) {
+      stories_.push_back({number, std::move(*chapter)});
+      stories_bytes_ += bytes;
     } else {
       ratings_.push_back({number, std::move(std::get<Rating>(*parsed))});
     }
@@ -92,16 +100,21 @@ void Importer::end_line() {
 }
 
 bool Importer::is_batch_full() const {
-  return drafts_.size() >= kDraftsPerBatch || ratings_.size() >= kRatingsPerBatch;
+  return drafts_.size() >= kDraftsPerBatch || stories_.size() >= kDraftsPerBatch || stories_bytes_ >= kStoriesBytesPerBatch ||
+         ratings_.size() >= kRatingsPerBatch;
 }
 
 Task<Result<void>> Importer::flush() {
   if (options_.mode == ImportMode::kCheck) {
+    for (const auto& [line, draft] : stories_) count(draft, content::Change::kCreated);
+    stories_.clear();
+    stories_bytes_ = 0;
     report_.ratings += ratings_.size();
     ratings_.clear();
     co_return co_await check_drafts();
   }
   if (auto imported = co_await import_drafts(); !imported) co_return imported;
+  if (auto imported = co_await import_stories(); !imported) co_return imported;
   co_return co_await import_ratings();
 }
 
@@ -125,6 +138,21 @@ Task<Result<void>> Importer::import_drafts() {
     }
   }
   drafts_.clear();
+  co_return Result<void>();
+}
+
+Task<Result<void>> Importer::import_stories() {
+  if (stories_.empty()) co_return Result<void>();
+  std::vector<content::AnyStoryDraft> drafts;
+  drafts.reserve(stories_.size());
+  for (const auto& [line, draft] : stories_) drafts.push_back(draft);
+  auto changes = co_await target_.stories.put_all(drafts);
+  for (std::size_t attempts = 0; !changes; changes = co_await target_.stories.put_all(drafts)) {
+    if (auto waited = co_await wait_or_give_up(attempts, stories_.front().line, changes.error()); !waited) co_return waited;
+  }
+  for (std::size_t i = 0; i < stories_.size(); ++i) count(stories_[i].value, (*changes)[i]);
+  stories_.clear();
+  stories_bytes_ = 0;
   co_return Result<void>();
 }
 
@@ -179,6 +207,14 @@ void Importer::count(const content::Draft& draft, content::Change change) {
     ++report_.unchanged;
   } else {
     ++(std::holds_alternative<content::UserDraft>(draft) ? report_.users : report_.posts);
+  }
+}
+
+void Importer::count(const content::AnyStoryDraft& draft, content::Change change) {
+  if (change == content::Change::kUnchanged) {
+    ++report_.unchanged;
+  } else {
+    ++(std::holds_alternative<content::StoryDraft>(draft) ? report_.stories : report_.chapters);
   }
 }
 

@@ -8,11 +8,12 @@
 //   importer.report()
 //
 // A bad line is reported with its number and reason, and skipped; the others are imported. Importing again changes
-// nothing: users and posts are made what they are, and a like that is there stays as it is. So after a failure of feed()
+// nothing: users, posts, stories and chapters are made what they are, a number of views is never made smaller, and a like
+// that is there stays as it is. So after a failure of feed()
 // or finish() (a store stays unavailable) the whole input can simply be imported again.
 //
 // What a line refers to must be there before it: a post's author in the store or in an earlier line. A rating may name a
-// post that is not known: its content may live elsewhere.
+// post that is not known, as its content may live elsewhere; so may a chapter's story and a story's author.
 //
 // Mode::kCheck reads everything the same way and writes nothing. It finds the lines that an import of the same input into
 // the same stores would find bad. It remembers the ids and names of the input's users, about 200 bytes each.
@@ -34,6 +35,7 @@
 #include "hearth/base/task.h"
 #include "hearth/content/content_pages.h"
 #include "hearth/content/content_store.h"
+#include "hearth/content/story_store.h"
 #include "hearth/likes/like_store.h"
 
 namespace hearth::app::dataset {
@@ -50,11 +52,13 @@ struct BadLine {
   friend bool operator==(const BadLine&, const BadLine&) = default;
 };
 
-// lines = users + posts + ratings + unchanged + bad_total + empty ones.
+// lines = users + posts + stories + chapters + ratings + unchanged + bad_total + empty ones.
 struct ImportReport {
   std::uint64_t lines = 0;
   std::uint64_t users = 0;      // created or changed; when checking: good lines
   std::uint64_t posts = 0;      //
+  std::uint64_t stories = 0;    //
+  std::uint64_t chapters = 0;   //
   std::uint64_t ratings = 0;    //
   std::uint64_t unchanged = 0;  // good lines that said what was there already; when checking: none
   std::uint64_t bad_total = 0;
@@ -64,6 +68,7 @@ struct ImportReport {
 struct ImportTarget {
   content::ContentStore& content;
   content::ContentPages& pages;
+  content::StoryStore& stories;
   likes::LikeStore* likes;  // null only when checking
 };
 
@@ -100,6 +105,7 @@ class Importer {
   bool is_batch_full() const;
   Task<Result<void>> flush();
   Task<Result<void>> import_drafts();
+  Task<Result<void>> import_stories();
   Task<Result<void>> import_ratings();
   Task<Result<void>> check_drafts();
   Task<Result<void>> check_user(std::uint64_t line, content::UserDraft user);
@@ -109,6 +115,7 @@ class Importer {
   Task<Result<void>> wait_or_give_up(std::size_t& attempts, std::uint64_t line, Error error);
   std::size_t count_ratings(const std::vector<Result<likes::LikeOutcome>>& outcomes, Error& unavailable);
   void count(const content::Draft& draft, content::Change change);
+  void count(const content::AnyStoryDraft& draft, content::Change change);
   void add_bad(std::uint64_t line, const Error& error);
 
   const ImportTarget target_;
@@ -119,6 +126,8 @@ class Importer {
   bool is_line_too_long_ = false;
   bool has_line_begun_ = false;
   std::vector<Numbered<content::Draft>> drafts_;
+  std::vector<Numbered<content::AnyStoryDraft>> stories_;
+  std::size_t stories_bytes_ = 0;  // of their lines
   std::vector<Numbered<Rating>> ratings_;
 
   // When checking: what the input has made of usernames so far. A name without owner was given up.

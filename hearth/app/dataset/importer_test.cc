@@ -223,6 +223,44 @@ class FullLikeStore final : public likes::LikeStore {
   std::set<std::string> liked;
 };
 
+TEST(Importer, StoriesAndChaptersAreImportedOnce) {
+  const std::string text =
+      R"({"type":"chapter","id":"c","storyId":"s","title":"Uno","position":1,"viewCount":4})"
+      "\n"
+      R"({"type":"story","id":"s","authorId":"nobody","title":"El río","createdAt":"2026-01-01T00:00:00Z","viewCount":70})"
+      "\n";
+  DataFolder folder;
+  auto checked = folder.import(text, ImportMode::kCheck);
+  EXPECT_EQ(checked.stories, 1u);
+  EXPECT_EQ(checked.chapters, 1u);
+  auto report = folder.import(text);
+  EXPECT_EQ(report.stories, 1u);
+  EXPECT_EQ(report.chapters, 1u);
+  EXPECT_EQ(report.bad_total, 0u);
+  folder.clock.advance(std::chrono::hours(1));
+  EXPECT_EQ(folder.import(text).unchanged, 2u);
+  auto story = run_to_end(folder.stories.story(content::StoryId::trusted("s"))).value();
+  EXPECT_EQ(story.read_count, 70u);
+  EXPECT_EQ(story.created_at, parse_rfc3339("2026-01-01T00:00:00Z", "").value());
+  EXPECT_EQ(run_to_end(folder.stories.chapter(content::ChapterId::trusted("c")))->read_count, 4u);
+
+  // Views only grow, and who gives no time keeps the one that is there.
+  EXPECT_EQ(folder.import(R"({"type":"story","id":"s","authorId":"nobody","title":"El río","viewCount":9})").unchanged, 1u);
+  EXPECT_EQ(folder.import(R"({"type":"story","id":"s","authorId":"nobody","title":"El río","viewCount":71})").stories, 1u);
+  EXPECT_EQ(run_to_end(folder.stories.story(content::StoryId::trusted("s")))->read_count, 71u);
+}
+
+TEST(Importer, LongChaptersComeInBatches) {
+  std::string text;
+  for (int i = 0; i < 30; ++i) {
+    text += R"({"type":"chapter","storyId":"s","id":"c)" + std::to_string(i) + R"(","content":")" +
+            std::string(content::kChapterContentBytesMax, 'x') + "\"}\n";
+  }
+  DataFolder folder;
+  EXPECT_EQ(folder.import(text).chapters, 30u);
+  EXPECT_EQ(folder.import(text).unchanged, 30u);
+}
+
 class ImporterOfFullStoreTest : public testing::Test {
  protected:
   ImportOptions options() {
@@ -240,7 +278,7 @@ class ImporterOfFullStoreTest : public testing::Test {
 
 TEST_F(ImporterOfFullStoreTest, WaitsAndGoesOnUntilAllIsIn) {
   full.accepted_per_call = 300;
-  Importer importer({folder.store, folder.pages, &full}, options());
+  Importer importer({folder.store, folder.pages, folder.stories, &full}, options());
   std::string text;
   for (int i = 0; i < 1'000; ++i) text += rating_line("p", "s" + std::to_string(i));
   ASSERT_TRUE(run_to_end(importer.feed(text)));
@@ -252,7 +290,7 @@ TEST_F(ImporterOfFullStoreTest, WaitsAndGoesOnUntilAllIsIn) {
 }
 
 TEST_F(ImporterOfFullStoreTest, GivesUpAfterGrowingWaitsWithoutProgress) {
-  Importer importer({folder.store, folder.pages, &full}, options());
+  Importer importer({folder.store, folder.pages, folder.stories, &full}, options());
   ASSERT_TRUE(run_to_end(importer.feed(user_line("ada", "ada") + rating_line("p", "s"))));
   auto finished = run_to_end(importer.finish());
   ASSERT_FALSE(finished);

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "hearth/content/stores/postgres_rows.h"
+#include "hearth/content/stores/postgres_story_store.h"
 
 namespace hearth::content {
 namespace {
@@ -35,15 +36,28 @@ Result<void> for_each_post(postgres::Connection& connection, UsePost use) {
   }
 }
 
+// What was handed out already cannot be taken back: the read is not begun anew.
+template <typename Use>
+Result<void> read_once(postgres::Database& database, Use use) {
+  bool has_begun = false;
+  return database.read_blocking([&](postgres::Connection& connection) -> Result<void> {
+    if (std::exchange(has_begun, true)) return fail(ErrorCode::kUnavailable, "the connection to the database was lost during the export");
+    return use(connection);
+  });
+}
+
 }  // namespace
 
 Result<void> PostgresContentExport::for_each(UseUser use_user, UsePost use_post) {
-  bool has_begun = false;
-  return database_.read_blocking([&](postgres::Connection& connection) -> Result<void> {
-    if (std::exchange(has_begun, true)) return fail(ErrorCode::kUnavailable, "the connection to the database was lost during the export");
+  return read_once(database_, [&](postgres::Connection& connection) -> Result<void> {
     if (auto users = for_each_user(connection, use_user); !users) return users;
     return for_each_post(connection, use_post);
   });
+}
+
+Result<void> PostgresContentExport::for_each_story(UseStory use_story, UseChapter use_chapter) {
+  return read_once(database_,
+                   [&](postgres::Connection& connection) { return content::for_each_story(connection, use_story, use_chapter); });
 }
 
 }  // namespace hearth::content

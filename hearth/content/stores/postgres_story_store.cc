@@ -36,6 +36,10 @@ constexpr char kUpdateChapter[] =
     "WHERE id = $1";
 constexpr char kStoryOf[] = "SELECT story_id FROM chapters WHERE id = $1";
 
+constexpr char kNextStories[] = HEARTH_POSTGRES_SELECT_STORY "WHERE id > $1 ORDER BY id LIMIT 1000";
+// Fewer, as chapters are long.
+constexpr char kNextChapters[] = HEARTH_POSTGRES_SELECT_CHAPTER "WHERE id > $1 ORDER BY id LIMIT 50";
+
 constexpr char kAddViews[] = "INSERT INTO view_counts (kind, item_id) VALUES ($1, $2) ON CONFLICT DO NOTHING";
 constexpr char kLockViews[] = "SELECT views FROM view_counts WHERE kind = $1 AND item_id = $2 FOR UPDATE";
 
@@ -142,6 +146,19 @@ Task<Result<PutChapter>> PostgresStoryStore::put_chapter(ChapterDraft draft) {
                                          postgres::Connection& connection) -> Result<PutChapter> { return put(connection, draft, now); });
 }
 
+Task<Result<std::vector<Change>>> PostgresStoryStore::put_all(std::vector<AnyStoryDraft> drafts) {
+  HEARTH_ASSERT(drafts.size() <= kDraftsPerWriteMax);
+  if (auto ok = check(drafts); !ok) co_return std::unexpected(ok.error());
+  co_return co_await database_.write(
+      [drafts = std::move(drafts), now = clock_.now()](postgres::Connection& connection) -> Result<std::vector<Change>> {
+        std::vector<Change> changes;
+        changes.reserve(drafts.size());
+        for (const auto& draft : drafts)
+          changes.push_back(std::visit([&](const auto& each) { return put(connection, each, now).change; }, draft));
+        return changes;
+      });
+}
+
 Task<Result<Story>> PostgresStoryStore::story(StoryId id) {
   co_return co_await database_.read([id = std::move(id)](postgres::Connection& connection) -> Result<Story> {
     if (auto found = first_story(connection.query(kFindStory, id.view()))) return std::move(*found);
@@ -173,6 +190,22 @@ Task<Result<std::optional<StoryId>>> PostgresStoryStore::story_of(ChapterId chap
     if (row.next()) story = StoryId::trusted(row.string(0));
     return story;
   });
+}
+
+Result<void> for_each_story(postgres::Connection& connection, UseStory use_story, UseChapter use_chapter) {
+  auto for_each = [&](const char* next, auto use) -> Result<void> {
+    for (std::string last;;) {
+      auto rows = connection.query(next, last);
+      if (rows.size() == 0) return {};
+      while (rows.next()) {
+        if (auto used = use(rows); !used) return used;
+        last = rows.string(0);
+      }
+    }
+  };
+  auto stories = for_each(kNextStories, [&](const postgres::Rows& row) { return use_story(story_in(row)); });
+  if (!stories) return stories;
+  return for_each(kNextChapters, [&](const postgres::Rows& row) { return use_chapter(chapter_in(row)); });
 }
 
 }  // namespace hearth::content

@@ -1,6 +1,7 @@
 #include "hearth/content/stores/sqlite_content_export.h"
 
 #include "hearth/content/stores/sqlite_rows.h"
+#include "hearth/content/stores/sqlite_story_store.h"
 
 namespace hearth::content {
 namespace {
@@ -22,6 +23,10 @@ Result<void> SqliteContentExport::for_each(UseUser use_user, UsePost use_post) {
     }
     return {};
   });
+}
+
+Result<void> SqliteContentExport::for_each_story(UseStory use_story, UseChapter use_chapter) {
+  return connection_.snapshot([&] { return content::for_each_story(connection_, use_story, use_chapter); });
 }
 
 }  // namespace hearth::content

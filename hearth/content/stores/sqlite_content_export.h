@@ -11,6 +11,7 @@ class SqliteContentExport final : public ContentExport {
  public:
   explicit SqliteContentExport(sqlite::Connection& connection) : connection_(connection) {}
   Result<void> for_each(UseUser use_user, UsePost use_post) override;
+  Result<void> for_each_story(UseStory use_story, UseChapter use_chapter) override;
 
  private:
   sqlite::Connection& connection_;

@@ -10,6 +10,7 @@
 #include "hearth/content/stores/story_drafts.h"
 
 #define HEARTH_SELECT_STORY "SELECT id, author_id, title, summary, cover_image_url, read_count, created_at, updated_at FROM stories "
+#define HEARTH_SELECT_CHAPTER "SELECT id, story_id, title, content, position, read_count, created_at, updated_at FROM chapters "
 
 namespace hearth::content {
 namespace {
@@ -23,8 +24,7 @@ constexpr char kUpdateStory[] =
     "UPDATE stories SET author_id = ?2, title = ?3, summary = ?4, cover_image_url = ?5, read_count = ?6, created_at = ?7, "
     "updated_at = ?8 WHERE id = ?1";
 
-constexpr char kFindChapter[] =
-    "SELECT id, story_id, title, content, position, read_count, created_at, updated_at FROM chapters WHERE id = ?1";
+constexpr char kFindChapter[] = HEARTH_SELECT_CHAPTER "WHERE id = ?1";
 constexpr char kInsertChapter[] =
     "INSERT INTO chapters (id, story_id, title, content, position, read_count, created_at, updated_at) "
     "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)";
@@ -32,6 +32,9 @@ constexpr char kUpdateChapter[] =
     "UPDATE chapters SET story_id = ?2, title = ?3, content = ?4, position = ?5, read_count = ?6, created_at = ?7, updated_at = ?8 "
     "WHERE id = ?1";
 constexpr char kStoryOf[] = "SELECT story_id FROM chapters WHERE id = ?1";
+
+constexpr char kAllStories[] = HEARTH_SELECT_STORY "ORDER BY id";
+constexpr char kAllChapters[] = HEARTH_SELECT_CHAPTER "ORDER BY id";
 
 constexpr char kViews[] = "SELECT views FROM view_counts WHERE kind = ?1 AND item_id = ?2";
 
@@ -127,6 +130,19 @@ Task<Result<PutChapter>> SqliteStoryStore::put_chapter(ChapterDraft draft) {
   });
 }
 
+Task<Result<std::vector<Change>>> SqliteStoryStore::put_all(std::vector<AnyStoryDraft> drafts) {
+  HEARTH_ASSERT(drafts.size() <= kDraftsPerWriteMax);
+  if (auto ok = check(drafts); !ok) co_return std::unexpected(ok.error());
+  co_return co_await database_.write(
+      [drafts = std::move(drafts), now = clock_.now()](sqlite::Connection& connection) -> Result<std::vector<Change>> {
+        std::vector<Change> changes;
+        changes.reserve(drafts.size());
+        for (const auto& draft : drafts)
+          changes.push_back(std::visit([&](const auto& each) { return put(connection, each, now).change; }, draft));
+        return changes;
+      });
+}
+
 Task<Result<Story>> SqliteStoryStore::story(StoryId id) {
   co_return co_await database_.read([id = std::move(id)](sqlite::Connection& connection) -> Result<Story> {
     if (auto found = find_story(connection, id)) return std::move(*found);
@@ -159,6 +175,18 @@ Task<Result<std::optional<StoryId>>> SqliteStoryStore::story_of(ChapterId chapte
     row.reset();
     return story;
   });
+}
+
+Result<void> for_each_story(sqlite::Connection& connection, UseStory use_story, UseChapter use_chapter) {
+  auto& story = connection.statement(kAllStories).query();
+  while (story.next()) {
+    if (auto used = use_story(story_in(story)); !used) return used;
+  }
+  auto& chapter = connection.statement(kAllChapters).query();
+  while (chapter.next()) {
+    if (auto used = use_chapter(chapter_in(chapter)); !used) return used;
+  }
+  return {};
 }
 
 }  // namespace hearth::content

@@ -4,6 +4,7 @@
 
 #include <optional>
 #include <string_view>
+#include <vector>
 
 #include "hearth/content/story_store.h"
 
@@ -13,6 +14,9 @@ namespace hearth::content {
 // if something else changes.
 Story story_from(const StoryDraft& draft, const std::optional<Story>& before, std::uint64_t views, UtcMicros now);
 Chapter chapter_from(const ChapterDraft& draft, const std::optional<Chapter>& before, std::uint64_t views, UtcMicros now);
+
+// check() of each, up to the first that is beyond the limits.
+Result<void> check(const std::vector<AnyStoryDraft>& drafts);
 
 // The page of stories of which more than `limit` were asked for: they tell whether there is a next page.
 StoryPage end_page(StoryPage page, std::size_t limit);
