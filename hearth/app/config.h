@@ -21,6 +21,7 @@
 #include "hearth/likes/ledger_names.h"
 #include "hearth/media/stores/s3_media_store.h"
 #include "hearth/outbox/journal.h"
+#include "hearth/views/view_table_names.h"
 
 namespace CLI {
 class App;
@@ -82,6 +83,7 @@ struct Config {
     std::chrono::seconds count_cache_ttl{0};  // without effect
     bool chapters_count_for_story = false;
     std::uint64_t dedupe_bytes_max = 1ull << 30;
+    views::ViewTableNames tables;  // in PostgreSQL
     // When views are brought to SQL: the cron that is given, or the one of the interval.
     std::string schedule() const;
   } views;

@@ -250,6 +250,8 @@ TEST_F(ConfigTest, WhatIsWrongIsNamedWithItsSourceAndTheFix) {
       {{"--database-url=mysql://h/d"}, {}, "database.url: is not of the form postgres://"},
       {{"--ledger.posts_table=posts; DROP TABLE posts"}, {}, "must be the name of a table"},
       {{"--ledger.posts_table=a.b.c"}, {}, "must be the name of a table"},
+      {{"--views.stories_table=a.b.c"}, {}, "must be the name of a table"},
+      {{"--views.chapters_count_column=a b"}, {}, "must be the name of a column"},
       {{"--ledger.posts_table=.b"}, {}, "must be the name of a table"},
       {{"--ledger.posts_id_column=a.b"}, {}, "must be the name of a column"},
       {{"--ledger.posts_id_column=1a"}, {}, "must be the name of a column"},

@@ -58,11 +58,15 @@ Result<std::unique_ptr<PostgresSql>> PostgresSql::open(const Config& config, con
   if (!ledger) return std::unexpected(ledger.error());
   auto inbox = likes::PostgresLikeInbox::open(**database, config.ledger);
   if (!inbox) return std::unexpected(inbox.error());
-  return std::unique_ptr<PostgresSql>(new PostgresSql(config, clock, *std::move(database), *std::move(ledger), *std::move(inbox)));
+  auto view_tables = views::PostgresViewTables::find(**database, config.views.tables);
+  if (!view_tables) return std::unexpected(view_tables.error());
+  return std::unique_ptr<PostgresSql>(
+      new PostgresSql(config, clock, *std::move(database), *std::move(ledger), *std::move(inbox), *view_tables));
 }
 
 PostgresSql::PostgresSql(const Config& config, const Clock& clock, std::unique_ptr<postgres::Database> database,
-                         std::unique_ptr<likes::PostgresLikeLedger> ledger, std::unique_ptr<likes::PostgresLikeInbox> inbox)
+                         std::unique_ptr<likes::PostgresLikeLedger> ledger, std::unique_ptr<likes::PostgresLikeInbox> inbox,
+                         const views::PostgresViewTables& view_tables)
     : names_(config.ledger),
       url_(*config.database.url),
       listens_(config.jobs.listen),
@@ -79,8 +83,8 @@ PostgresSql::PostgresSql(const Config& config, const Clock& clock, std::unique_p
       content_jobs_(*database_),
       stories_(*database_, clock),
       keyed_answers_(*database_, clock),
-      view_ledger_(*database_),
-      view_inbox_(*database_, inbox_mode(config), config.views.dedup_ttl, clock),
+      view_ledger_(*database_, view_tables),
+      view_inbox_(*database_, inbox_mode(config), config.views.dedup_ttl, clock, view_tables),
       viewer_keys_(*database_),
       shared_documents_(*database_, clock),
       notifications_(*database_) {}

@@ -79,7 +79,8 @@ class PostgresSql final : public Sql {
 
  private:
   PostgresSql(const Config& config, const Clock& clock, std::unique_ptr<postgres::Database> database,
-              std::unique_ptr<likes::PostgresLikeLedger> ledger, std::unique_ptr<likes::PostgresLikeInbox> inbox);
+              std::unique_ptr<likes::PostgresLikeLedger> ledger, std::unique_ptr<likes::PostgresLikeInbox> inbox,
+              const views::PostgresViewTables& view_tables);
 
   const likes::LedgerNames names_;
   const std::string url_;

@@ -1,30 +1,19 @@
 #pragma once
 
 // The tables of ratings and posts in PostgreSQL, Hearth's own or another program's, as statements name them.
-//
-// Hearth's ids are text. A column of another type takes those ids that are exactly what it would print ("7", not "07"), and
-// for all others the expression here is NULL: it finds nothing, and cannot be inserted.
 
 #include <optional>
 #include <string>
 #include <string_view>
 
 #include "hearth/base/result.h"
+#include "hearth/drivers/postgres/adopted_table.h"
 #include "hearth/drivers/postgres/connection.h"
 #include "hearth/likes/ledger_names.h"
 
 namespace hearth::likes {
 
-// A column that holds ids.
-struct IdColumn {
-  enum class Type : std::uint8_t { kText, kInteger, kUuid };
-
-  std::string name;  // quoted
-  Type type = Type::kText;
-
-  // `text`, an expression of type text, as this column's type.
-  std::string from(std::string_view text) const;
-};
+using postgres::IdColumn;
 
 struct RatingsTable {
   std::string name;  // quoted

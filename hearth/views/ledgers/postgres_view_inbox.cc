@@ -1,5 +1,7 @@
 #include "hearth/views/ledgers/postgres_view_inbox.h"
 
+#include <fmt/format.h>
+
 #include <string_view>
 #include <utility>
 
@@ -21,13 +23,12 @@ constexpr std::string_view kAddWaiting =
     "ON CONFLICT (kind, item_id, hour) DO UPDATE SET views = w.views + 1";
 constexpr std::string_view kViewsOfHour = "SELECT views FROM view_hours WHERE kind = $1 AND item_id = $2 AND hour = $3";
 
-constexpr std::string_view kTotals =
-    "SELECT greatest(c.views, s.read_count, h.read_count, 0), (SELECT coalesce(sum(w.views), 0)::bigint FROM view_waiting AS w "
+// {}: the largest number of content.
+constexpr char kTotals[] =
+    "SELECT greatest(c.views, {}), (SELECT coalesce(sum(w.views), 0)::bigint FROM view_waiting AS w "
     "WHERE w.kind = wanted.kind AND w.item_id = wanted.id), c.synced_at "
     "FROM unnest($1, $2) WITH ORDINALITY AS wanted (kind, id, place) "
-    "LEFT JOIN view_counts AS c ON c.kind = wanted.kind AND c.item_id = wanted.id "
-    "LEFT JOIN stories AS s ON wanted.kind = 'story' AND s.id = wanted.id "
-    "LEFT JOIN chapters AS h ON wanted.kind = 'chapter' AND h.id = wanted.id ORDER BY place";
+    "LEFT JOIN view_counts AS c ON c.kind = wanted.kind AND c.item_id = wanted.id ORDER BY place";
 constexpr std::string_view kHours =
     "SELECT hour, sum(views)::bigint FROM (SELECT hour, views FROM view_hours WHERE kind = $1 AND item_id = $2 AND hour >= $3 "
     "UNION ALL SELECT hour, views FROM view_waiting WHERE kind = $1 AND item_id = $2 AND hour >= $3) AS known "
@@ -69,12 +70,20 @@ std::int64_t stored(Viewer viewer) {
 // One view, in the transaction of its connection.
 class Viewing {
  public:
-  Viewing(Connection& connection, const View& view, UtcMicros at, std::chrono::hours window)
-      : connection_(connection), view_(view), item_{view.item}, names_(item_), at_(at), window_(window) {}
+  Viewing(Connection& connection, const PostgresViewTables& tables, const std::string& totals_sql, const View& view, UtcMicros at,
+          std::chrono::hours window)
+      : connection_(connection),
+        tables_(tables),
+        totals_sql_(totals_sql),
+        view_(view),
+        item_{view.item},
+        names_(item_),
+        at_(at),
+        window_(window) {}
 
   ViewOutcome run(InboxMode mode) {
     if (is_known()) return {.is_first = false, .views = views()};
-    auto totals = lock_totals(connection_, item_);
+    auto totals = lock_totals(connection_, tables_, item_);
     if (is_known()) return {.is_first = false, .views = views()};
     bool waits = view_.counts && mode == InboxMode::kWaiting;
     connection_.run(kRemember, kind(), id(), stored(view_.viewer), at_, !waits);
@@ -93,14 +102,14 @@ class Viewing {
         .boolean(0);
   }
   std::uint64_t views() {
-    auto row = connection_.query(kTotals, names_.kinds, names_.ids);
+    auto row = connection_.query(totals_sql_, names_.kinds, names_.ids);
     row.first();
     return static_cast<std::uint64_t>(row.integer(0) + row.integer(1));
   }
   void count(std::vector<LockedTotal> totals) {
     ++totals.front().views;
     ++totals.front().direct;
-    write_totals(connection_, item_, totals, at_);
+    write_totals(connection_, tables_, item_, totals, at_);
     auto hour = hour_of(at_);
     auto row = connection_.query(kViewsOfHour, kind(), id(), UtcMicros(hour));
     auto before = row.next() ? static_cast<std::uint64_t>(row.integer(0)) : 0;
@@ -108,6 +117,8 @@ class Viewing {
   }
 
   Connection& connection_;
+  const PostgresViewTables& tables_;
+  const std::string& totals_sql_;
   const View& view_;
   const std::vector<ViewedItem> item_;
   const ItemNames names_;
@@ -121,19 +132,28 @@ ViewedKind kind_of(std::string_view name) {
 
 }  // namespace
 
+PostgresViewInbox::PostgresViewInbox(postgres::Database& database, InboxMode mode, std::chrono::hours window, const Clock& clock,
+                                     PostgresViewTables tables)
+    : database_(database),
+      mode_(mode),
+      window_(window),
+      clock_(clock),
+      tables_(std::move(tables)),
+      totals_sql_(fmt::format(kTotals, tables_.largest())) {}
+
 Task<Result<ViewOutcome>> PostgresViewInbox::view(View view) {
   auto at = view.at.value_or(clock_.now());
   co_return co_await database_.write([this, view = std::move(view), at](Connection& connection) -> Result<ViewOutcome> {
-    return Viewing(connection, view, at, window_).run(mode_);
+    return Viewing(connection, tables_, totals_sql_, view, at, window_).run(mode_);
   });
 }
 
 Task<Result<std::vector<ViewTotal>>> PostgresViewInbox::totals(std::vector<ViewedItem> items) {
   HEARTH_ASSERT(items.size() <= kItemsPerReadMax);
-  co_return co_await database_.read([items = std::move(items)](Connection& connection) -> Result<std::vector<ViewTotal>> {
+  co_return co_await database_.read([this, items = std::move(items)](Connection& connection) -> Result<std::vector<ViewTotal>> {
     ItemNames names(items);
     std::vector<ViewTotal> totals;
-    auto rows = connection.query(kTotals, names.kinds, names.ids);
+    auto rows = connection.query(totals_sql_, names.kinds, names.ids);
     while (rows.next()) {
       auto buffered = static_cast<std::uint64_t>(rows.integer(1));
       ViewTotal total{.views = static_cast<std::uint64_t>(rows.integer(0)) + buffered, .buffered = buffered};

@@ -8,10 +8,12 @@
 // A total is that of SQL and what waits. Rows that wait from before the live store was switched off (kDirect) are shown in
 // totals, and go on waiting for it: only the live store knows whom it had counted.
 
+#include <string>
 #include <vector>
 
 #include "hearth/base/clock.h"
 #include "hearth/drivers/postgres/database.h"
+#include "hearth/views/ledgers/postgres_view_tables.h"
 #include "hearth/views/view_inbox.h"
 
 namespace hearth::views {
@@ -19,8 +21,8 @@ namespace hearth::views {
 class PostgresViewInbox final : public ViewInbox {
  public:
   // `window`: how long a viewer counts once. The database has been migrated; it and the clock outlive the inbox.
-  PostgresViewInbox(postgres::Database& database, InboxMode mode, std::chrono::hours window, const Clock& clock)
-      : database_(database), mode_(mode), window_(window), clock_(clock) {}
+  PostgresViewInbox(postgres::Database& database, InboxMode mode, std::chrono::hours window, const Clock& clock,
+                    PostgresViewTables tables = {});
 
   Task<Result<ViewOutcome>> view(View view) override;
   Task<Result<std::vector<ViewTotal>>> totals(std::vector<ViewedItem> items) override;
@@ -36,6 +38,8 @@ class PostgresViewInbox final : public ViewInbox {
   const InboxMode mode_;
   const std::chrono::hours window_;
   const Clock& clock_;
+  const PostgresViewTables tables_;
+  const std::string totals_sql_;
 };
 
 }  // namespace hearth::views

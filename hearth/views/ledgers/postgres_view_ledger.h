@@ -3,9 +3,11 @@
 // The ledger of views in PostgreSQL. A write takes a few statements, however many items it has, and waits for other writers
 // of the same items; never for each other, as all lock in one order.
 
+#include <string>
 #include <vector>
 
 #include "hearth/drivers/postgres/database.h"
+#include "hearth/views/ledgers/postgres_view_tables.h"
 #include "hearth/views/view_ledger.h"
 
 namespace hearth::views {
@@ -13,7 +15,7 @@ namespace hearth::views {
 class PostgresViewLedger final : public ViewLedger {
  public:
   // The database has been migrated, and outlives the ledger.
-  explicit PostgresViewLedger(postgres::Database& database) : database_(database) {}
+  explicit PostgresViewLedger(postgres::Database& database, PostgresViewTables tables = {});
 
   Task<Result<std::vector<SqlTotal>>> totals(std::vector<ViewedItem> items) override;
   Task<Result<std::vector<WrittenItem>>> write(std::vector<CountedItem> items, UtcMicros at) override;
@@ -23,6 +25,8 @@ class PostgresViewLedger final : public ViewLedger {
 
  private:
   postgres::Database& database_;
+  const PostgresViewTables tables_;
+  const std::string totals_sql_;
 };
 
 }  // namespace hearth::views

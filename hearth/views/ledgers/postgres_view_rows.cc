@@ -18,19 +18,10 @@ constexpr std::string_view kLockCounts =
     "SELECT c.kind, c.item_id, c.views, c.direct FROM view_counts AS c "
     "JOIN unnest($1, $2) AS wanted (kind, id) ON c.kind = wanted.kind AND c.item_id = wanted.id "
     "ORDER BY c.kind, c.item_id FOR UPDATE OF c";
-// Other programs may count there too.
-constexpr std::string_view kLockStories = "SELECT id, read_count FROM stories WHERE id = ANY($1) ORDER BY id FOR NO KEY UPDATE";
-constexpr std::string_view kLockChapters = "SELECT id, read_count FROM chapters WHERE id = ANY($1) ORDER BY id FOR NO KEY UPDATE";
 
 constexpr std::string_view kSetCounts =
     "UPDATE view_counts AS c SET views = made.views, direct = made.direct, synced_at = greatest(c.synced_at, $5) "
     "FROM unnest($1, $2, $3, $4) AS made (kind, id, views, direct) WHERE c.kind = made.kind AND c.item_id = made.id";
-constexpr std::string_view kSetStories =
-    "UPDATE stories AS s SET read_count = made.views FROM unnest($1, $2) AS made (id, views) "
-    "WHERE s.id = made.id AND s.read_count <> made.views";
-constexpr std::string_view kSetChapters =
-    "UPDATE chapters AS c SET read_count = made.views FROM unnest($1, $2) AS made (id, views) "
-    "WHERE c.id = made.id AND c.read_count <> made.views";
 
 constexpr std::string_view kAddHours =
     "INSERT INTO view_hours AS h (kind, item_id, hour, views) SELECT kind, id, hour, max(views) "
@@ -44,16 +35,8 @@ constexpr std::string_view kAddDays =
     "AND h.hour < made.day + interval '24 hours' GROUP BY h.kind, h.item_id, made.day "
     "ON CONFLICT (kind, item_id, day) DO UPDATE SET views = excluded.views WHERE d.views < excluded.views";
 
-struct ContentTable {
-  ViewedKind kind;
-  std::string_view lock;
-  std::string_view set;
-};
-constexpr ContentTable kContent[] = {{ViewedKind::kStory, kLockStories, kSetStories},  //
-                                     {ViewedKind::kChapter, kLockChapters, kSetChapters}};
-
 // Locks content of the kind and raises the totals to what it says.
-void lock_content(Connection& connection, const ContentTable& table, const std::vector<ViewedItem>& items,
+void lock_content(Connection& connection, const PostgresViewTables::Table& table, const std::vector<ViewedItem>& items,
                   std::vector<LockedTotal>& totals) {
   std::map<std::string_view, LockedTotal*> wanted;
   for (std::size_t i = 0; i < items.size(); ++i) {
@@ -64,12 +47,14 @@ void lock_content(Connection& connection, const ContentTable& table, const std::
   for (const auto& [id, total] : wanted) ids.push_back(id);
   auto rows = connection.query(table.lock, ids);
   while (rows.next()) {
-    auto& views = wanted.at(rows.text(0))->views;
+    auto found = wanted.find(rows.text(0));
+    if (found == wanted.end()) continue;  // the column's equality is wider than that of ids
+    auto& views = found->second->views;
     views = std::max(views, static_cast<std::uint64_t>(std::max<std::int64_t>(rows.integer(1), 0)));
   }
 }
 
-void set_content(Connection& connection, const ContentTable& table, const std::vector<ViewedItem>& items,
+void set_content(Connection& connection, const PostgresViewTables::Table& table, const std::vector<ViewedItem>& items,
                  const std::vector<LockedTotal>& totals) {
   std::vector<std::string_view> ids;
   std::vector<std::int64_t> views;
@@ -92,7 +77,7 @@ ItemNames::ItemNames(const std::vector<ViewedItem>& items) {
   }
 }
 
-std::vector<LockedTotal> lock_totals(Connection& connection, const std::vector<ViewedItem>& items) {
+std::vector<LockedTotal> lock_totals(Connection& connection, const PostgresViewTables& tables, const std::vector<ViewedItem>& items) {
   ItemNames names(items);
   connection.run(kAddCounts, names.kinds, names.ids);
   std::map<std::pair<std::string_view, std::string_view>, LockedTotal> locked;
@@ -104,11 +89,12 @@ std::vector<LockedTotal> lock_totals(Connection& connection, const std::vector<V
   std::vector<LockedTotal> totals;
   totals.reserve(items.size());
   for (const auto& item : items) totals.push_back(locked.at({name_of(item.kind), item.id.view()}));
-  for (const auto& table : kContent) lock_content(connection, table, items, totals);
+  for (const auto& table : tables.all()) lock_content(connection, table, items, totals);
   return totals;
 }
 
-void write_totals(Connection& connection, const std::vector<ViewedItem>& items, const std::vector<LockedTotal>& totals, UtcMicros at) {
+void write_totals(Connection& connection, const PostgresViewTables& tables, const std::vector<ViewedItem>& items,
+                  const std::vector<LockedTotal>& totals, UtcMicros at) {
   ItemNames names(items);
   std::vector<std::int64_t> views;
   std::vector<std::int64_t> direct;
@@ -117,7 +103,7 @@ void write_totals(Connection& connection, const std::vector<ViewedItem>& items, 
     direct.push_back(static_cast<std::int64_t>(total.direct));
   }
   connection.run(kSetCounts, names.kinds, names.ids, views, direct, at);
-  for (const auto& table : kContent) set_content(connection, table, items, totals);
+  for (const auto& table : tables.all()) set_content(connection, table, items, totals);
 }
 
 void write_hours(Connection& connection, const std::vector<ItemHour>& hours) {

@@ -2,7 +2,7 @@
 
 // How often items were viewed, as rows of PostgreSQL: what the ledger and the inbox share.
 //
-// Locks: rows of view_counts by the bytes of kind and id, then those of stories and chapters by their ids. Hours and days
+// Locks: rows of view_counts by the bytes of kind and id, then those of each table of content by their ids. Hours and days
 // belong to who holds the item's row of view_counts.
 
 #include <cstdint>
@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "hearth/drivers/postgres/connection.h"
+#include "hearth/views/ledgers/postgres_view_tables.h"
 #include "hearth/views/view_ledger.h"
 
 namespace hearth::views {
@@ -23,16 +24,17 @@ struct ItemNames {
 };
 
 struct LockedTotal {
-  std::uint64_t views = 0;  // of view_counts, or read_count where that is larger
+  std::uint64_t views = 0;  // of view_counts, or of the tables where that is larger
   std::uint64_t direct = 0;
 };
 
 // Makes the rows that are missing and locks all, until the transaction ends. In the order given. REQUIRES: each once.
-std::vector<LockedTotal> lock_totals(postgres::Connection& connection, const std::vector<ViewedItem>& items);
+std::vector<LockedTotal> lock_totals(postgres::Connection& connection, const PostgresViewTables& tables,
+                                     const std::vector<ViewedItem>& items);
 
 // Makes these the totals, of content too. REQUIRES: lock_totals() of all of them in this transaction.
-void write_totals(postgres::Connection& connection, const std::vector<ViewedItem>& items, const std::vector<LockedTotal>& totals,
-                  UtcMicros at);
+void write_totals(postgres::Connection& connection, const PostgresViewTables& tables, const std::vector<ViewedItem>& items,
+                  const std::vector<LockedTotal>& totals, UtcMicros at);
 
 struct ItemHour {
   const ViewedItem* item = nullptr;
