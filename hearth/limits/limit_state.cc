@@ -52,11 +52,10 @@ LimitState::Before LimitState::before() const {
   return std::visit(Overloaded{[](const SlidingWindow&) { return Before(); }, [](const auto& state) { return Before(state); }}, state_);
 }
 
-// A take is the newest admission of a log: giving its cost back leaves what was there.
-void LimitState::undo(const Before& before, const Check& check, UtcMicros now) {
-  std::visit(Overloaded{[&](std::monostate) { std::get<SlidingWindow>(state_).refund(check.cost, check.window, now); },
-                        [&](const auto& state) { state_ = state; }},
-             before);
+void LimitState::undo(const Before& before, const Check& check) {
+  std::visit(
+      Overloaded{[&](std::monostate) { std::get<SlidingWindow>(state_).undo(check.cost); }, [&](const auto& state) { state_ = state; }},
+      before);
 }
 
 void LimitState::encode(std::string& out) const {

@@ -46,7 +46,7 @@ class LimitState {
   // To take back a take() in the same moment, without a trace.
   using Before = std::variant<std::monostate, Gcra, FixedWindow>;
   Before before() const;
-  void undo(const Before& before, const Check& check, UtcMicros now);
+  void undo(const Before& before, const Check& check);
 
   SlidingWindow* sliding() { return std::get_if<SlidingWindow>(&state_); }  // null: another algorithm
   const SlidingWindow* sliding() const { return std::get_if<SlidingWindow>(&state_); }

@@ -27,8 +27,10 @@ class Limiter {
   virtual Task<Result<std::vector<Decision>>> take(std::vector<Check> checks) = 0;
   // The same without taking anything.
   virtual Task<Result<std::vector<Decision>>> peek(std::vector<Check> checks) = 0;
-  // Gives back up to `cost` of what was taken within the window, the newest first; what was not taken is not given. The
-  // decision is that of a peek afterwards.
+  // Gives back up to `cost` of what was taken within the window, the oldest first: so of what was taken and not given back no
+  // window holds more than the limit, whichever admission was meant. A place may become free later than the one that was meant
+  // would have made it. What was not taken is not given. The decision is that of a peek afterwards.
+  // REQUIRES: what is meant was taken within the window; after it the place is free anyway, and another's would be given.
   virtual Task<Result<Decision>> refund(Check check) = 0;
 };
 

@@ -245,7 +245,7 @@ TEST_P(LimiterConformance, APeekChangesNothing) {
   }
 }
 
-TEST_P(LimiterConformance, ARefundGivesBackTheNewestFirst) {
+TEST_P(LimiterConformance, ARefundGivesBackTheOldestFirst) {
   auto began = under_test->now();
   Check check = check_of("k", 10, Millis(1'000));
   take(check_of("k", 10, Millis(1'000), Algorithm::kSlidingWindow, 3));
@@ -254,9 +254,53 @@ TEST_P(LimiterConformance, ARefundGivesBackTheNewestFirst) {
   Decision after = refund(check_of("k", 10, Millis(1'000), Algorithm::kSlidingWindow, 5));
   EXPECT_TRUE(after.is_allowed);
   EXPECT_EQ(after.remaining, 8u);
-  EXPECT_EQ(after.reset, began + Millis(1'000));
+  EXPECT_EQ(after.reset, began + Millis(1'100));
   advance(Millis(900));
+  EXPECT_EQ(peek(check).remaining, 8u);
+  advance(Millis(100));
   EXPECT_EQ(peek(check).remaining, 10u);
+}
+
+TEST_P(LimiterConformance, WhatIsRefundedFreesNoPlaceOfOneThatStays) {
+  Check check = check_of("k", 2, Millis(4'000));
+  take(check);
+  advance(Millis(3'600));
+  take(check);
+  refund(check);  // of the first
+  advance(Millis(450));
+  EXPECT_EQ(admitted(check, 5), 1);
+}
+
+// Takes less refunds never exceed the limit in any window, whichever admission within the window each refund was meant for.
+TEST_P(LimiterConformance, WithRefundsNoWindowHoldsMoreThanTheLimit) {
+  auto seed = fresh_limiter_seed();
+  SCOPED_TRACE("--gtest_random_seed=" + std::to_string(seed));
+  std::mt19937_64 random(seed);
+  for (std::uint64_t limit : {2u, 7u, 40u}) {
+    auto window = Micros(Millis(10 + random() % 50)).count();
+    Check check = check_of("k" + std::to_string(limit), limit, Millis(window / 1'000));
+    std::deque<std::pair<std::int64_t, std::uint64_t>> kept;  // within the window, without what was meant to be given back
+    for (int i = 0; i < 600; ++i) {
+      advance(Micros(random() % (2 * static_cast<std::uint64_t>(window) / limit)));
+      if (random() % 40 == 0) under_test->restart();
+      auto now = under_test->now().time_since_epoch().count();
+      while (!kept.empty() && kept.front().first + window <= now) kept.pop_front();
+      if (random() % 3 == 0 && !kept.empty()) {
+        auto meant = kept.begin() + static_cast<std::ptrdiff_t>(random() % kept.size());
+        check.cost = 1 + random() % meant->second;
+        refund(check);
+        meant->second -= check.cost;
+        if (meant->second == 0) kept.erase(meant);
+        continue;
+      }
+      check.cost = 1 + (random() % 3 == 0 ? random() % limit : 0);
+      if (!take(check).is_allowed) continue;
+      kept.emplace_back(now, check.cost);
+      std::uint64_t sum = 0;
+      for (auto [at, cost] : kept) sum += cost;
+      ASSERT_LE(sum, limit) << "in the window up to step " << i;
+    }
+  }
 }
 
 TEST_P(LimiterConformance, WhatWasNotTakenIsNotGivenBack) {

@@ -20,7 +20,6 @@
 #include <cstdint>
 #include <map>
 #include <ostream>
-#include <ranges>
 #include <string>
 #include <tuple>
 #include <utility>
@@ -86,7 +85,7 @@ class LimiterModel {
     switch (check.algorithm) {
       case Algorithm::kSlidingWindow:
         std::erase_if(state.admissions, [&](const auto& admission) { return admission.first + window(check) <= at; });
-        for (auto& admission : state.admissions | std::views::reverse) {
+        for (auto& admission : state.admissions) {
           auto back = std::min(cost, admission.second);
           admission.second -= back;
           cost -= back;

@@ -82,9 +82,19 @@ void SlidingWindow::drop_left(std::int64_t window, std::int64_t now) {
   if (!log_) return;
   while (log_->size != 0 && (*log_)[0].at + window <= now) {
     sum_ -= (*log_)[0].cost;
-    log_->begin = (log_->begin + 1) & (log_->capacity - 1);
-    --log_->size;
+    drop_oldest();
   }
+  fit_log();
+}
+
+// REQUIRES: there is one in the log.
+void SlidingWindow::drop_oldest() {
+  log_->begin = (log_->begin + 1) & (log_->capacity - 1);
+  --log_->size;
+}
+
+void SlidingWindow::fit_log() {
+  if (!log_) return;
   if (log_->size == 0) {
     resize_log(0);
   } else if (log_->size < log_->capacity / 4) {
@@ -93,10 +103,16 @@ void SlidingWindow::drop_left(std::int64_t window, std::int64_t now) {
 }
 
 SlidingWindow::Pair SlidingWindow::oldest() const {
-  return log_ ? (*log_)[0] : newest_;
+  return log_ && log_->size != 0 ? (*log_)[0] : newest_;
 }
 UtcMicros SlidingWindow::newest() const {
   return utc(newest_.at);
+}
+UtcMicros SlidingWindow::oldest_at() const {
+  return utc(oldest().at);
+}
+std::uint64_t SlidingWindow::oldest_cost() const {
+  return oldest().cost;
 }
 std::size_t SlidingWindow::heap_bytes() const {
   return log_ ? Log::bytes(log_->capacity) : 0;
@@ -159,6 +175,19 @@ void SlidingWindow::add(UtcMicros at, std::uint64_t cost) {
   newest_ = {.at = micros(at), .cost = added};
 }
 
+// An emptied log is there until fit_log().
+void SlidingWindow::take_from_oldest(std::uint32_t cost) {
+  sum_ -= cost;
+  Pair& pair = log_ && log_->size != 0 ? (*log_)[0] : newest_;
+  pair.cost -= cost;
+  if (pair.cost != 0) return;
+  if (log_ && log_->size != 0) {
+    drop_oldest();
+  } else {
+    newest_ = {};
+  }
+}
+
 void SlidingWindow::take_from_newest(std::uint32_t cost) {
   sum_ -= cost;
   newest_.cost -= cost;
@@ -171,11 +200,30 @@ std::uint64_t SlidingWindow::refund(std::uint64_t cost, std::chrono::millisecond
   drop_left(length(window), micros(now));
   cost = std::min<std::uint64_t>(cost, sum_);
   for (std::uint64_t left = cost; left != 0;) {
-    auto back = static_cast<std::uint32_t>(std::min<std::uint64_t>(left, newest_.cost));
-    take_from_newest(back);
+    auto back = static_cast<std::uint32_t>(std::min<std::uint64_t>(left, oldest().cost));
+    take_from_oldest(back);
     left -= back;
   }
+  fit_log();
   return cost;
+}
+
+void SlidingWindow::undo(std::uint64_t cost) {
+  while (cost != 0 && sum_ != 0) {
+    auto back = static_cast<std::uint32_t>(std::min<std::uint64_t>(cost, newest_.cost));
+    take_from_newest(back);
+    cost -= back;
+  }
+}
+
+void SlidingWindow::keep_from(UtcMicros at, std::uint64_t cost) {
+  while (sum_ != 0) {
+    Pair pair = oldest();
+    if (cost != 0 && (pair.at > micros(at) || (pair.at == micros(at) && pair.cost <= cost))) break;
+    auto kept = static_cast<std::uint32_t>(pair.at == micros(at) ? cost : 0);
+    take_from_oldest(pair.cost - kept);
+  }
+  fit_log();
 }
 
 bool SlidingWindow::is_empty(std::chrono::milliseconds window, UtcMicros now) {

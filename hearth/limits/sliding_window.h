@@ -37,14 +37,22 @@ class SlidingWindow {
   // Decision::reset is in the time of `now`. `tick` is that of log_tick().
   Decision peek(const Check& check, std::chrono::microseconds tick, UtcMicros now);
   Decision take(const Check& check, std::chrono::microseconds tick, UtcMicros now);
-  // Takes back what was taken last, up to `cost`; says how much that was.
+  // Takes back up to `cost` of what is there, the oldest first; says how much that was.
   std::uint64_t refund(std::uint64_t cost, std::chrono::milliseconds window, UtcMicros now);
+  // Takes back what the last take() of `cost` admitted. REQUIRES: nothing was given back since.
+  void undo(std::uint64_t cost);
   bool is_empty(std::chrono::milliseconds window, UtcMicros now);
 
   // What take() admitted, in the order in which it did: for those who read it from a log.
   void add(UtcMicros at, std::uint64_t cost);
   // When the newest admission counts: what take() made of its `now`. 1970 when empty.
   UtcMicros newest() const;
+
+  // The oldest admission that counts, and what of it; 1970 and 0 when empty.
+  UtcMicros oldest_at() const;
+  std::uint64_t oldest_cost() const;
+  // What refunds left, for those who read it from a log: nothing before `at`, and no more than `cost` at it; 0: nothing at all.
+  void keep_from(UtcMicros at, std::uint64_t cost);
 
   // About 3 to 8 bytes a pair.
   void encode(std::string& out) const;
@@ -64,6 +72,9 @@ class SlidingWindow {
   struct Log;  // a ring of pairs, the oldest first
 
   void drop_left(std::int64_t window, std::int64_t now);
+  void drop_oldest();
+  void fit_log();
+  void take_from_oldest(std::uint32_t cost);
   void take_from_newest(std::uint32_t cost);
   void push_log(Pair pair);
   void resize_log(std::uint32_t capacity);

@@ -39,7 +39,7 @@ class TestLimiter final : public Limiter {
     ++calls;
     if (failure) co_return std::unexpected(*failure);
     auto& log = log_of(check);
-    log.resize(log.size() - std::min<std::size_t>(log.size(), check.cost));
+    log.erase(log.begin(), log.begin() + static_cast<std::ptrdiff_t>(std::min<std::size_t>(log.size(), check.cost)));
     auto decision = after(check);
     decision.is_allowed = decision.remaining >= check.cost;
     co_return decision;

@@ -80,6 +80,11 @@ bool take_cost(std::string_view& in, LimitEvent& event) {
   return event.name.algorithm == Algorithm::kSlidingWindow && take_varint(in, event.cost) && event.cost >= 1 && event.cost <= kLimitMax;
 }
 
+bool take_left(std::string_view& in, LimitEvent& event) {
+  return event.name.algorithm == Algorithm::kSlidingWindow && take_varint(in, event.cost) && event.cost <= kLimitMax &&
+         take_time(in, UtcMicros(), event.counted_at);
+}
+
 std::unexpected<Error> unreadable(const Error& error) {
   return fail(error.code, "limits.db cannot be read; moved away, what was admitted before is forgotten: " + error.message);
 }
@@ -98,9 +103,10 @@ void encode_admitted(const StateName& name, UtcMicros at, UtcMicros counted_at, 
   put_varint(out, static_cast<std::uint64_t>((counted_at - at).count()));
 }
 
-void encode_refunded(const StateName& name, UtcMicros at, std::uint64_t cost, std::string& out) {
+void encode_refunded(const StateName& name, UtcMicros at, UtcMicros oldest_at, std::uint64_t oldest_cost, std::string& out) {
   put_head(Kind::kRefunded, at, name, out);
-  put_varint(out, cost);
+  put_varint(out, oldest_cost);
+  put_varint(out, static_cast<std::uint64_t>(oldest_at.time_since_epoch().count()));
 }
 
 void encode_state(const StateName& name, UtcMicros at, const LimitState& state, std::string& out) {
@@ -124,7 +130,7 @@ Result<void> decode_events(std::string_view events, FunctionRef<void(LimitEvent&
         if (!take_cost(events, event) || !take_time(events, event.at, event.counted_at)) return damaged();
         break;
       case Kind::kRefunded:
-        if (!take_cost(events, event)) return damaged();
+        if (!take_left(events, event)) return damaged();
         break;
       case Kind::kState:
         state = LimitState::decode(event.name.algorithm, events);

@@ -47,20 +47,20 @@ struct LimitEvent {
   enum class Kind : std::uint8_t {
     kStarted = 1,   // a process, or a rewriting: how time is counted
     kAdmitted = 2,  // kSlidingWindow
-    kRefunded = 3,  // kSlidingWindow
+    kRefunded = 3,  // kSlidingWindow: what is left, so that it is the same where what had expired is not read again
     kState = 4,     // the whole of it, whatever was before
   };
   Kind kind{};
   UtcMicros at{};  // the store's time when it happened
   StateName name;
-  std::uint64_t cost = 0;
-  UtcMicros counted_at{};               // kAdmitted: see SlidingWindow::newest()
+  std::uint64_t cost = 0;               // kRefunded: see SlidingWindow::oldest_cost()
+  UtcMicros counted_at{};               // kAdmitted: see SlidingWindow::newest(); kRefunded: oldest_at()
   LimitState* state = nullptr;          // kState
   std::string_view boot_id;             // kStarted
   std::chrono::microseconds offset{0};  // kStarted: see LimitLog::offset()
 };
 void encode_admitted(const StateName& name, UtcMicros at, UtcMicros counted_at, std::uint64_t cost, std::string& out);
-void encode_refunded(const StateName& name, UtcMicros at, std::uint64_t cost, std::string& out);
+void encode_refunded(const StateName& name, UtcMicros at, UtcMicros oldest_at, std::uint64_t oldest_cost, std::string& out);
 void encode_state(const StateName& name, UtcMicros at, const LimitState& state, std::string& out);
 // Calls `use` for each event, in order; it may move the state away. kInternal on bytes that were not encoded here.
 Result<void> decode_events(std::string_view events, FunctionRef<void(LimitEvent&)> use);

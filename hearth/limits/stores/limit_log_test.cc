@@ -67,7 +67,7 @@ TEST(LimitEvents, AreReadAsWritten) {
   std::vector<std::size_t> ends;
   encode_admitted({"a", Algorithm::kSlidingWindow, 1s}, kNow, kNow + 5s, 7, bytes);
   ends.push_back(bytes.size());
-  encode_refunded({"b", Algorithm::kSlidingWindow, 2s}, kNow + 1s, 1, bytes);
+  encode_refunded({"b", Algorithm::kSlidingWindow, 2s}, kNow + 1s, kNow - 1s, 1, bytes);
   ends.push_back(bytes.size());
   encode_state({long_key, Algorithm::kGcra, kWindowMax}, kNow, gcra, bytes);
   std::vector<std::string> seen;
@@ -79,7 +79,7 @@ TEST(LimitEvents, AreReadAsWritten) {
   }));
   const std::string none = " " + std::to_string(-kNow.time_since_epoch().count());
   EXPECT_EQ(seen,
-            (std::vector<std::string>{"2 a 1000 7 0 5000000", "3 b 2000 1 1000000" + none, "4 ggg 2592000000 0 0" + none + " state"}));
+            (std::vector<std::string>{"2 a 1000 7 0 5000000", "3 b 2000 1 1000000 -1000000", "4 ggg 2592000000 0 0" + none + " state"}));
   for (std::size_t cut = 1; cut < bytes.size(); ++cut) {
     bool is_whole = !!decode_events(std::string_view(bytes).substr(0, cut), [](LimitEvent&) {});
     EXPECT_EQ(is_whole, std::ranges::find(ends, cut) != ends.end()) << cut;

@@ -142,7 +142,7 @@ Result<std::vector<Decision>> MemoryLimiter::decide(std::span<const Check> check
   for (const auto& one : asked) {
     auto decision = take_one(one, now, taken);
     if (!decision) {
-      undo(taken, now);
+      undo(taken);
       return std::unexpected(decision.error());
     }
     decisions.push_back(by_wall(*decision, now));
@@ -151,7 +151,7 @@ Result<std::vector<Decision>> MemoryLimiter::decide(std::span<const Check> check
     log_taken(taken, now);
     return decisions;
   }
-  undo(taken, now);
+  undo(taken);
   for (std::size_t i = 0; i < asked.size(); ++i) {
     if (decisions[i].is_allowed) decisions[i] = by_wall(peek_one(asked[i], now), now);
   }
@@ -196,11 +196,11 @@ Result<Decision> MemoryLimiter::take_one(const Asked& asked, UtcMicros now, std:
   return decision;
 }
 
-void MemoryLimiter::undo(std::vector<Taken>& taken, UtcMicros now) {
+void MemoryLimiter::undo(std::vector<Taken>& taken) {
   for (; !taken.empty(); taken.pop_back()) {
     const Taken& last = taken.back();
     LimitTable& table = last.asked.shard.table;
-    table.change(last.index, [&](LimitState& state) { state.undo(last.before, last.asked.check, now); });
+    table.change(last.index, [&](LimitState& state) { state.undo(last.before, last.asked.check); });
     if (!last.is_new) continue;
     table.erase(last.index);
     --keys_;
@@ -216,8 +216,11 @@ Task<Result<Decision>> MemoryLimiter::refund(Check check) {
     std::uint64_t given = table.change(*index, [&](LimitState& state) { return state.refund(check, now); });
     if (given != 0 && log_) {
       std::string event;
-      if (check.algorithm == Algorithm::kSlidingWindow) encode_refunded(asked.name.name, now, given, event);
-      if (check.algorithm != Algorithm::kSlidingWindow) encode_state(asked.name.name, now, table[*index], event);
+      if (const auto* sliding = table[*index].sliding()) {
+        encode_refunded(asked.name.name, now, sliding->oldest_at(), sliding->oldest_cost(), event);
+      } else {
+        encode_state(asked.name.name, now, table[*index], event);
+      }
       log_->append(event);
     }
   }
@@ -369,7 +372,7 @@ void MemoryLimiter::replay_one(LimitEvent& event, UtcMicros now) {
   }
   shard.table.change(*index, [&](LimitState& state) {
     if (event.kind == LimitEvent::Kind::kAdmitted && !is_over) state.sliding()->add(event.counted_at, event.cost);
-    if (event.kind == LimitEvent::Kind::kRefunded) state.sliding()->refund(event.cost, event.name.window, event.at);
+    if (event.kind == LimitEvent::Kind::kRefunded) state.sliding()->keep_from(event.counted_at, event.cost);
     if (event.state) state = std::move(*event.state);
   });
 }

@@ -90,7 +90,7 @@ class MemoryLimiter final : public Limiter {
   std::vector<Decision> peek_all(std::span<const Asked> asked, UtcMicros now);
   Decision peek_one(const Asked& asked, UtcMicros now);
   Result<Decision> take_one(const Asked& asked, UtcMicros now, std::vector<Taken>& taken);
-  void undo(std::vector<Taken>& taken, UtcMicros now);
+  void undo(std::vector<Taken>& taken);
   void log_taken(const std::vector<Taken>& taken, UtcMicros now);
   bool has_room(Shard& shard, FunctionRef<std::size_t()> needed, std::uint64_t bound, UtcMicros now);
   std::unexpected<Error> full();

@@ -6,7 +6,7 @@
 --
 -- Returns for each check: 1 if allowed, remaining, reset in µs, µs until then, the time under which it was taken in µs.
 --
--- try says what take would if another partition refused; refund gives back what was taken last; undo what was taken by one take, whatever was taken since.
+-- try says what take would if another partition refused; refund gives back of what was taken, the oldest first; undo what was taken by one take, whatever was taken since.
 -- sliding  a list: sum and last time seen; then of each admission, oldest first, time and cost (0: undone)
 -- gcra     when the debt is paid, as µs and 1/scale µs; scale; last time seen
 -- fixed    beginning of the window, count; last time seen
@@ -175,16 +175,39 @@ function sliding.save(log)
   redis.call('PEXPIRE', log.key, life(last + log.window - log.now))
 end
 
--- Takes `cost` from the pairs, newest first; of all, or of those of the time `at` only.
-local function take_back(log, cost, at)
+-- After the list was written: what it holds is read again.
+local function written(log)
+  put_head(log)
+  log.pairs, log.dropped, log.is_read = {}, 0, log.sum == 0
+end
+
+-- The oldest first: then never too much counts as gone, whichever admission was meant.
+function sliding.refund(log, check)
   if log.sum == 0 then return end
-  local left, popped = cost, 0
+  local left = math.min(check.cost, log.sum)
+  while left > 0 do
+    local _, had = pair(log, log.dropped)
+    local back = math.min(left, had)
+    left, log.sum = left - back, log.sum - back
+    if back < had then
+      redis.call('LSET', log.key, 2 + 2 * log.dropped, whole(had - back))
+    else
+      log.dropped = log.dropped + 1
+    end
+  end
+  written(log)
+end
+
+-- Takes `cost` from the pairs of the time at which it was taken, and from no other.
+function sliding.undo(log, check)
+  if log.sum == 0 then return end
+  local left, popped = check.cost, 0
   local length = redis.call('LLEN', log.key)
   for i = length - 2, 1 + 2 * log.dropped, -2 do
     local found = redis.call('LRANGE', log.key, i, i + 1)
     local t, had = tonumber(found[1]), tonumber(found[2])
-    if at and t < at then break end
-    if not at or t == at then
+    if t < check.at then break end
+    if t == check.at then
       local back = math.min(left, had)
       left, log.sum = left - back, log.sum - back
       if back == had and i == length - 2 - 2 * popped then
@@ -196,16 +219,7 @@ local function take_back(log, cost, at)
     if left == 0 then break end
   end
   if popped > 0 then redis.call('RPOP', log.key, 2 * popped) end
-  put_head(log)
-  log.pairs, log.dropped, log.is_read = {}, 0, log.sum == 0
-end
-
-function sliding.refund(log, check)
-  take_back(log, check.cost)
-end
-
-function sliding.undo(log, check)
-  take_back(log, check.cost, check.at)
+  written(log)
 end
 
 function sliding.reset(log)
