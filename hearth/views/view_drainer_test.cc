@@ -83,6 +83,16 @@ TEST_P(ViewDrainerTest, WhatIsDrainedTwiceCountsOnce) {
   EXPECT_EQ(live(story("s")), 2u);
 }
 
+// Keys of anonymous viewers change while Redis is away.
+TEST_P(ViewDrainerTest, WhoWasCountedUnderTheKeyBeforeIsNotCountedAgain) {
+  view(node.store, story("s"), 1);
+  EXPECT_TRUE(must(run(inbox->view({.item = story("s"), .viewer = 2, .previous = 1}))).is_first);
+  EXPECT_FALSE(must(run(inbox->view({.item = story("s"), .viewer = 1, .previous = 2}))).is_first);
+  EXPECT_TRUE(must(run(inbox->view({.item = story("s"), .viewer = 4, .previous = 3}))).is_first);
+  drain();
+  EXPECT_EQ(live(story("s")), 2u);
+}
+
 TEST_P(ViewDrainerTest, NothingIsRemovedThatRedisHasNot) {
   view(*inbox, story("s"), 1);
   server.run({"CONFIG", "SET", "maxmemory", "1"});

@@ -2,8 +2,8 @@
 
 // Views in SQL alone: while the live store is away, or where it is switched off.
 //
-// Each view is a row of view_inbox (kind, item, viewer, time), which tells viewers apart. While the live store is away the
-// rows wait until they are drained through the live store, which knows who was counted before; so a total is then that of SQL
+// Each view is a row of view_inbox (kind, item, viewer under both keys, time), which tells viewers apart. While the live store
+// is away the rows wait until they are drained through it, which knows who was counted before; so a total is then that of SQL
 // and the rows that wait. Where it is switched off the view is counted in view_counts, read_count, hours and days in the same
 // transaction, and the row stays as long as the window lasts.
 //

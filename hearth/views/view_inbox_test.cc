@@ -92,6 +92,7 @@ TEST_P(ViewInboxTest, WhatWaitsIsDrainedInOrderWithItsTimes) {
   EXPECT_EQ(rows[1].view.viewer, ~Viewer{0});
   EXPECT_EQ(rows[1].view.at, start + 1us);
   EXPECT_FALSE(rows[2].view.counts);
+  EXPECT_FALSE(rows[2].view.previous);
   EXPECT_EQ(ids_of(must(waiting->waiting(2))), (std::vector{rows[0].id, rows[1].id}));
 
   must(waiting->remove({rows[0].id, rows[2].id, 999'999}));
@@ -232,6 +233,25 @@ TEST_P(ViewInboxTest, AViewerUnderTheOldAndTheNewKeyAtOnceCountsOnce) {
                           "AND later.item_id = old.item_id AND later.viewer = old.viewer + 1000 AND later.id > old.id"),
               0)
         << "who counted under the old key was found under the new one";
+  }
+}
+
+TEST_P(ViewInboxTest, BothKeysOfAViewerAreKept) {
+  constexpr Viewer kOld = 7;
+  constexpr Viewer kNew = ~Viewer{0} - 1;
+  ASSERT_TRUE(view(*waiting, {.item = story("s"), .viewer = kOld, .previous = kNew}).is_first);
+  ASSERT_TRUE(view(*direct, {.item = chapter("c"), .viewer = kNew, .previous = kOld}).is_first);
+  auto rows = must(waiting->waiting(10));
+  ASSERT_EQ(rows.size(), 2u);
+  EXPECT_EQ(rows[0].view.viewer, kOld);
+  EXPECT_EQ(rows[0].view.previous, kNew);
+  EXPECT_EQ(rows[1].view.viewer, kNew);
+  EXPECT_EQ(rows[1].view.previous, kOld);
+  for (auto* inbox : {waiting.get(), direct.get()}) {
+    EXPECT_FALSE(view(*inbox, {.item = story("s"), .viewer = kNew, .previous = kOld}).is_first);
+    EXPECT_FALSE(view(*inbox, {.item = story("s"), .viewer = kOld, .previous = kNew}).is_first);
+    EXPECT_FALSE(view(*inbox, {.item = chapter("c"), .viewer = kOld, .previous = kNew}).is_first);
+    EXPECT_FALSE(view(*inbox, {.item = chapter("c"), .viewer = 9, .previous = kNew}).is_first);
   }
 }
 

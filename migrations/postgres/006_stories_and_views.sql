@@ -68,6 +68,7 @@ CREATE TABLE view_inbox (
   kind       text COLLATE "C" NOT NULL,
   item_id    text COLLATE "C" NOT NULL,
   viewer     bigint NOT NULL,
+  previous   bigint,           -- the same viewer under another key
   at         timestamptz NOT NULL,
   is_counted boolean NOT NULL
 );

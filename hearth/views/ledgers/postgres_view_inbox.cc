@@ -14,10 +14,11 @@ namespace {
 
 using postgres::Connection;
 
-// $3 and $4 are the viewer under this key and the one before; $5 and $6 the ends of the window, which are not in it.
+// $3 and $4 are the viewer under both keys; $5 and $6 the ends of the window, which are not in it.
 constexpr std::string_view kIsKnown =
     "SELECT EXISTS (SELECT FROM view_inbox WHERE kind = $1 AND item_id = $2 AND viewer IN ($3, $4) AND at > $5 AND at < $6)";
-constexpr std::string_view kRemember = "INSERT INTO view_inbox (kind, item_id, viewer, at, is_counted) VALUES ($1, $2, $3, $4, $5)";
+constexpr std::string_view kRemember =
+    "INSERT INTO view_inbox (kind, item_id, viewer, previous, at, is_counted) VALUES ($1, $2, $3, $4, $5, $6)";
 constexpr std::string_view kAddWaiting =
     "INSERT INTO view_waiting AS w (kind, item_id, hour, views) VALUES ($1, $2, $3, 1) "
     "ON CONFLICT (kind, item_id, hour) DO UPDATE SET views = w.views + 1";
@@ -43,7 +44,7 @@ constexpr std::string_view kTrending =
     "UNION ALL (SELECT w.item_id, w.views FROM view_waiting AS w WHERE w.hour = hours.hour AND w.kind = 'story')) AS viewed "
     "GROUP BY item_id ORDER BY views DESC, item_id LIMIT $2";
 
-constexpr std::string_view kWaiting = "SELECT id, kind, item_id, viewer, at, is_counted FROM view_inbox ORDER BY id LIMIT $1";
+constexpr std::string_view kWaiting = "SELECT id, kind, item_id, viewer, at, is_counted, previous FROM view_inbox ORDER BY id LIMIT $1";
 // Who removes locks in one order: rows, then their hours.
 constexpr std::string_view kLockRows = "SELECT FROM view_inbox WHERE id = ANY($1) ORDER BY id FOR UPDATE";
 constexpr std::string_view kLockHours =
@@ -86,7 +87,7 @@ class Viewing {
     auto totals = lock_totals(connection_, tables_, item_);
     if (is_known()) return {.is_first = false, .views = views()};
     bool waits = view_.counts && mode == InboxMode::kWaiting;
-    connection_.run(kRemember, kind(), id(), stored(view_.viewer), at_, !waits);
+    connection_.run(kRemember, kind(), id(), stored(view_.viewer), view_.previous.transform(stored), at_, !waits);
     if (waits) connection_.run(kAddWaiting, kind(), id(), UtcMicros(hour_of(at_)));
     if (view_.counts && !waits) count(std::move(totals));
     return {.is_first = true, .views = views()};
@@ -188,6 +189,7 @@ Result<std::vector<WaitingView>> PostgresViewInbox::waiting(std::size_t limit) {
       views.push_back({.id = static_cast<std::uint64_t>(rows.integer(0)),
                        .view = {.item = {kind_of(rows.text(1)), ViewedId::trusted(rows.string(2))},
                                 .viewer = static_cast<Viewer>(rows.integer(3)),
+                                .previous = rows.is_null(6) ? std::nullopt : std::optional(static_cast<Viewer>(rows.integer(6))),
                                 .counts = !rows.boolean(5),
                                 .at = rows.time(4)}});
     }

@@ -15,10 +15,10 @@ namespace {
 
 using sqlite::Connection;
 
-// ?3 and ?4 are the viewer under this key and the one before; ?5 and ?6 the ends of the window, which are not in it.
+// ?3 and ?4 are the viewer under both keys; ?5 and ?6 the ends of the window, which are not in it.
 constexpr char kIsKnown[] =
     "SELECT 1 FROM view_inbox WHERE kind = ?1 AND item_id = ?2 AND viewer IN (?3, ?4) AND at > ?5 AND at < ?6 LIMIT 1";
-constexpr char kRemember[] = "INSERT INTO view_inbox (kind, item_id, viewer, at, is_counted) VALUES (?1, ?2, ?3, ?4, ?5)";
+constexpr char kRemember[] = "INSERT INTO view_inbox (kind, item_id, viewer, previous, at, is_counted) VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
 constexpr char kAddWaiting[] =
     "INSERT INTO view_waiting (kind, item_id, hour, views) VALUES (?1, ?2, ?3, 1) "
     "ON CONFLICT (kind, item_id, hour) DO UPDATE SET views = views + 1";
@@ -36,7 +36,7 @@ constexpr char kViewedInHour[] =
     "AND h.hour = w.hour WHERE w.hour = ?1 AND w.kind = 'story'";
 constexpr char kWaitingInHour[] = "SELECT item_id, views FROM view_waiting WHERE hour = ?1 AND kind = 'story'";
 
-constexpr char kWaiting[] = "SELECT id, kind, item_id, viewer, at, is_counted FROM view_inbox ORDER BY id LIMIT ?1";
+constexpr char kWaiting[] = "SELECT id, kind, item_id, viewer, at, is_counted, previous FROM view_inbox ORDER BY id LIMIT ?1";
 constexpr char kFindRow[] = "SELECT kind, item_id, at FROM view_inbox WHERE id = ?1 AND NOT is_counted";
 constexpr char kDropRow[] = "DELETE FROM view_inbox WHERE id = ?1";
 constexpr char kTakeWaiting[] = "UPDATE view_waiting SET views = views - 1 WHERE kind = ?1 AND item_id = ?2 AND hour = ?3";
@@ -79,7 +79,7 @@ bool remember(Connection& connection, const View& view, UtcMicros at, std::chron
   auto kind = name_of(view.item.kind);
   auto id = view.item.id.view();
   bool waits = view.counts && mode == InboxMode::kWaiting;
-  connection.statement(kRemember).run(kind, id, view.viewer, micros(at), !waits);
+  connection.statement(kRemember).run(kind, id, view.viewer, view.previous, micros(at), !waits);
   if (waits) connection.statement(kAddWaiting).run(kind, id, micros(hour_of(at)));
   if (view.counts && !waits) count(connection, view.item, at);
   return true;
@@ -158,6 +158,7 @@ Result<std::vector<WaitingView>> SqliteViewInbox::waiting(std::size_t limit) {
       views.push_back({.id = static_cast<std::uint64_t>(rows.integer(0)),
                        .view = {.item = {kind_of(rows.text(1)), ViewedId::trusted(rows.string(2))},
                                 .viewer = static_cast<Viewer>(rows.integer(3)),
+                                .previous = rows.is_null(6) ? std::nullopt : std::optional(static_cast<Viewer>(rows.integer(6))),
                                 .counts = !rows.boolean(5),
                                 .at = time_of(rows.integer(4))}});
     }

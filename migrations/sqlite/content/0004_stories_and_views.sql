@@ -68,6 +68,7 @@ CREATE TABLE view_inbox (
   kind       TEXT NOT NULL,
   item_id    TEXT NOT NULL,
   viewer     INTEGER NOT NULL,
+  previous   INTEGER,           -- the same viewer under another key
   at         INTEGER NOT NULL,
   is_counted INTEGER NOT NULL
 ) STRICT;
