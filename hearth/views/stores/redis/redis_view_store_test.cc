@@ -197,6 +197,18 @@ TEST_F(RedisViewStoreTest, ALateViewIsComparedWithThoseOfTheNextGeneration) {
   EXPECT_TRUE(must(run(store().view({.item = story("s"), .viewer = 1, .at = clock.now() - 24h}))).is_first);
 }
 
+// As after a failover to a server whose clock is behind.
+TEST_F(RedisViewStoreTest, WhoWasSeenIsKnownWhenTheClockGoesBackIntoTheGenerationBefore) {
+  clock.advance(24h - clock.now().time_since_epoch() % 24h + 1s);
+  EXPECT_TRUE(view(story("s"), 1).is_first);
+  EXPECT_TRUE(must(run(store().view({.item = story("s"), .viewer = 3, .previous = 2}))).is_first);
+  clock.advance(-2s);
+  EXPECT_FALSE(view(story("s"), 1).is_first);
+  EXPECT_FALSE(must(run(store().view({.item = story("s"), .viewer = 4, .previous = 3}))).is_first);
+  EXPECT_TRUE(view(story("s"), 5).is_first);
+  EXPECT_EQ(total(story("s")).views, 3u);
+}
+
 TEST_F(RedisViewStoreTest, AViewOfDaysAgoCountsOnceHoweverOftenItIsBrought) {
   SystemClock real;
   RedisNode own(url, KeyLayout::kPlain, ledger, real, Time::kOfRedis);

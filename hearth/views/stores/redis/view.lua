@@ -71,8 +71,8 @@ end
 
 local known, is_seen = look(generation)
 is_seen = is_seen or select(2, look(generation - 1))
--- What is older than now may be followed by a view that counted.
-if at < now then is_seen = is_seen or select(2, look(generation + 1)) end
+-- A view that counted may be later than this one: this one comes late, or the clock was set back.
+is_seen = is_seen or select(2, look(generation + 1))
 if is_seen then return {0, count + buffer} end
 
 local mark = redis.call('ZSCORE', KEYS[5], member)
