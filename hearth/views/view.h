@@ -39,7 +39,7 @@ using Viewer = std::uint64_t;
 struct View {
   ViewedItem item;
   Viewer viewer = 0;
-  // The same viewer under the key before: counted under either, it is counted.
+  // The same viewer under the key before, or the next one where that is near: counted under either, it is counted.
   std::optional<Viewer> previous = {};
   bool counts = true;                // false: the viewer is remembered, nothing is counted
   std::optional<UtcMicros> at = {};  // when it happened, if not now: what came while the live store was away

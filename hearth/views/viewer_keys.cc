@@ -12,8 +12,8 @@
 namespace hearth::views {
 namespace {
 
-// What a key that comes late is known ahead, so that all nodes have read it when it comes into use.
-constexpr std::chrono::minutes kKnownAheadMin{10};
+// What a key that comes late is known ahead, so that all nodes have read it when it is first looked under.
+constexpr std::chrono::minutes kKnownAheadMin = 2 * kKeyChange;
 
 std::string random_key() {
   std::array<unsigned char, kViewerKeyBytes> bytes{};
@@ -41,11 +41,11 @@ Result<void> ViewerKeys::refresh() {
   if (!user) return std::unexpected(user.error());
   auto anonymous = store_.anonymous_keys({now, random_key()}, UtcMicros::min());
   if (!anonymous) return std::unexpected(anonymous.error());
-  // The next key is made when half of the newest one's time is over. Each is used for a window at least: who counted under a
-  // key is known as long as that is the key before.
+  // The next key is made when half of the newest one's time is over. Who counted under a key, on a node whose clock was behind
+  // even, is looked up under it for a window: until the key to come takes its place.
   auto newest = anonymous->front().from;
   if (newest + window_ / 2 <= now) {
-    auto from = std::max<UtcMicros>(newest + window_, now + kKnownAheadMin);
+    auto from = std::max<UtcMicros>(newest + window_ + 2 * kKeyChange, now + kKnownAheadMin);
     anonymous = store_.anonymous_keys({from, random_key()}, newest);
     if (!anonymous) return std::unexpected(anonymous.error());
   }
@@ -74,7 +74,9 @@ ViewerHash ViewerKeys::anonymous(std::string_view address, std::string_view user
   auto in_use = std::ranges::find_if(keys->anonymous, [&](const auto& key) { return key.from <= now; });
   if (in_use == keys->anonymous.end()) --in_use;  // the clock was set back: the oldest
   ViewerHash hash{.viewer = hash_with(in_use->bytes, text)};
-  if (auto before = std::next(in_use); before != keys->anonymous.end()) hash.previous = hash_with(before->bytes, text);
+  auto other = std::next(in_use);
+  if (in_use != keys->anonymous.begin() && std::prev(in_use)->from <= now + kKeyChange) other = std::prev(in_use);
+  if (other != keys->anonymous.end()) hash.previous = hash_with(other->bytes, text);
   return hash;
 }
 

@@ -3,9 +3,13 @@
 // Who a viewer is without saying it: keyed hashes of what a request says. No address is stored anywhere.
 //
 // Users are hashed under a key that stays. Anonymous viewers, their address and user agent, are hashed under a key that is
-// replaced every window, so that nobody can tell afterwards who they were; a viewer is looked up under the key before as well.
-// All nodes share the keys through SQL. A new key is made ahead of the time from which it is used, so that all nodes change
-// over at the same moment.
+// replaced after a window and ten minutes, so that nobody can tell afterwards who they were; a viewer is looked up under the
+// key before as well. All nodes share the keys through SQL. A new key is made ahead of the time from which it is used, so that
+// all nodes change over at the same moment.
+//
+// That moment is not quite the same where clocks differ, and a request may be hashed before it and counted after it. So in the
+// kKeyChange before it a viewer is looked up under the key to come. Nobody who was counted under the key before is missed then:
+// that was longer ago than a window. Clocks of nodes may differ by as much.
 
 #include <chrono>
 #include <memory>
@@ -22,6 +26,7 @@
 namespace hearth::views {
 
 inline constexpr std::size_t kViewerKeyBytes = 32;
+inline constexpr std::chrono::minutes kKeyChange{5};
 
 // The keys in SQL. It blocks: for background threads and starts. Thread-safe.
 class ViewerKeyStore {
@@ -41,7 +46,7 @@ class ViewerKeyStore {
 
 struct ViewerHash {
   Viewer viewer = 0;
-  std::optional<Viewer> previous = {};
+  std::optional<Viewer> previous = {};  // under the key before or, just before a change, the one to come
 };
 
 class ViewerKeys {

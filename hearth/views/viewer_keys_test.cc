@@ -1,6 +1,7 @@
 #include "hearth/views/viewer_keys.h"
 
 #include <algorithm>
+#include <map>
 #include <set>
 #include <thread>
 #include <utility>
@@ -108,6 +109,31 @@ TEST_P(ViewerKeysTest, AViewerIsKnownForAWindowWheneverKeysChange) {
   }
   EXPECT_EQ(used.size(), 7u) << "a key a day";
   EXPECT_LE(anonymous().size(), 4u);
+}
+
+// Whoever was counted under whatever key at either node within a window is found by both.
+TEST_P(ViewerKeysTest, AViewerIsKnownOnNodesWhoseClocksDiffer) {
+  SimulatedClock behind(clock.now() - kKeyChange);
+  auto keys = make();
+  ASSERT_TRUE(keys.refresh());
+  ViewerKeys late(sql->keys(1), behind, kWindow);
+  std::map<Viewer, UtcMicros> counted;  // when last
+  for (int minute = 0; minute < 4 * 24 * 60; ++minute) {
+    if (minute % 60 == 0) {
+      ASSERT_TRUE(keys.refresh());
+      ASSERT_TRUE(late.refresh());
+    }
+    auto looks = {keys.anonymous("192.0.2.1", "Firefox"), late.anonymous("192.0.2.1", "Firefox")};
+    for (const auto& look : looks) counted[look.viewer] = clock.now();
+    for (const auto& look : looks) {
+      for (const auto& [viewer, at] : counted) {
+        if (clock.now() - at < kWindow) ASSERT_TRUE(viewer == look.viewer || viewer == look.previous) << minute;
+      }
+    }
+    clock.advance(1min);
+    behind.advance(1min);
+  }
+  EXPECT_EQ(counted.size(), 4u);
 }
 
 TEST_P(ViewerKeysTest, AfterALongStopTheNextKeyIsKnownBeforeItIsUsed) {
