@@ -2,11 +2,13 @@
 --
 -- KEYS  of each check
 -- ARGV  take | try | peek | refund | undo; now in µs, by tests, or ''; then for each check: sliding | gcra | fixed; limit; window in µs; cost;
---       tick of a sliding window's log in µs, at least 1; for undo, the time under which it was taken
+--       tick of a sliding window's log in µs, at least 1; for undo, what its take said of it
 --
--- Returns for each check: 1 if allowed, remaining, reset in µs, µs until then, the time under which it was taken in µs.
+-- Returns for each check: 1 if allowed, remaining, reset in µs, µs until then, what an undo must say of a take.
 --
--- try says what take would if another partition refused; refund gives back of what was taken, the oldest first; undo what was taken by one take, whatever was taken since.
+-- try says what take would if another partition refused; refund gives back of what was taken, the oldest first; undo what was taken by
+-- one take and nothing of what others took, whatever happened since. For it a take says the time of a sliding window's admission, when
+-- the debt is paid, or the beginning of a fixed window.
 -- sliding  a list: sum and last time seen; then of each admission, oldest first, time and cost (0: undone)
 -- gcra     when the debt is paid, as µs and 1/scale µs; scale; last time seen
 -- fixed    beginning of the window, count; last time seen
@@ -130,7 +132,7 @@ function sliding.take(log, check)
   at = math.max(at, log.staged[#log.staged - 1] or log.newest)
   log.staged[#log.staged + 1], log.staged[#log.staged + 2] = at, check.cost
   log.sum = log.sum + check.cost
-  return {true, check.limit - log.sum, leaves(log, log.sum - 1), at}
+  return {true, check.limit - log.sum, leaves(log, log.sum - 1), whole(at)}
 end
 
 local function head(log)
@@ -201,13 +203,13 @@ end
 -- Takes `cost` from the pairs of the time at which it was taken, and from no other.
 function sliding.undo(log, check)
   if log.sum == 0 then return end
-  local left, popped = check.cost, 0
+  local at, left, popped = tonumber(check.taken), check.cost, 0
   local length = redis.call('LLEN', log.key)
   for i = length - 2, 1 + 2 * log.dropped, -2 do
     local found = redis.call('LRANGE', log.key, i, i + 1)
     local t, had = tonumber(found[1]), tonumber(found[2])
-    if t < check.at then break end
-    if t == check.at then
+    if t < at then break end
+    if t == at then
       local back = math.min(left, had)
       left, log.sum = left - back, log.sum - back
       if back == had and i == length - 2 - 2 * popped then
@@ -292,7 +294,7 @@ function gcra.take(debt, check)
   if part >= limit then paid, part = paid + 1, part - limit end
   debt.paid, debt.part, debt.scale = paid, part, limit
   local answer = gcra.peek(debt, {limit = limit, cost = 0})
-  return {true, answer[2], answer[3], 0}
+  return {true, answer[2], answer[3], whole(paid) .. ' ' .. whole(part)}
 end
 
 function gcra.save(debt)
@@ -304,17 +306,30 @@ function gcra.save(debt)
   end
 end
 
-function gcra.refund(debt, check)
-  local limit = check.limit
+-- Lowers the debt by so many µs and 1/limit µs.
+local function lower(debt, limit, micros, parts)
   local paid, part = scaled(debt, limit)
-  local micros, parts = multiply_divide(check.cost, debt.window, limit)
   paid, part = paid - micros, part - parts
   if part < 0 then paid, part = paid - 1, part + limit end
   if paid < debt.now then paid, part = debt.now, 0 end
   debt.paid, debt.part, debt.scale = paid, part, limit
   gcra.save(debt)
 end
-gcra.undo = gcra.refund
+
+function gcra.refund(debt, check)
+  lower(debt, check.limit, multiply_divide(check.cost, debt.window, check.limit))
+end
+
+-- What was owed after the take is paid first. Of it so much still stands; what time has paid is not given back a second time, out
+-- of what others took since.
+function gcra.undo(debt, check)
+  local paid, part = numbers(debt.key, check.taken, '^(%d+) (%d+)$')
+  local micros, parts = multiply_divide(check.cost, debt.window, check.limit)
+  local stands = paid - debt.now
+  if stands < 0 then return end
+  if stands < micros or (stands == micros and part < parts) then micros, parts = stands, part end
+  lower(debt, check.limit, micros, parts)
+end
 
 function gcra.reset(debt)
   debt.paid, debt.part, debt.scale = unpack(debt.saved)
@@ -349,7 +364,7 @@ end
 
 function fixed.take(state, check)
   state.count = state.count + check.cost
-  return {true, check.limit - state.count, state.ends, 0}
+  return {true, check.limit - state.count, state.ends, whole(state.start)}
 end
 
 function fixed.save(state)
@@ -365,7 +380,10 @@ function fixed.refund(state, check)
   state.count = state.count - math.min(check.cost, state.count)
   fixed.save(state)
 end
-fixed.undo = fixed.refund
+
+function fixed.undo(state, check)
+  if state.start == tonumber(check.taken) then fixed.refund(state, check) end
+end
 
 function fixed.reset(state)
   state.count = state.saved
@@ -380,7 +398,7 @@ local checks, states = {}, {}
 for i, key in ipairs(KEYS) do
   local a = 2 + (i - 1) * 6
   local check = {key = key, algorithm = algorithms[ARGV[a + 1]], limit = tonumber(ARGV[a + 2]), window = tonumber(ARGV[a + 3]),
-                 cost = tonumber(ARGV[a + 4]), tick = tonumber(ARGV[a + 5]), at = tonumber(ARGV[a + 6])}
+                 cost = tonumber(ARGV[a + 4]), tick = tonumber(ARGV[a + 5]), taken = ARGV[a + 6]}
   states[key] = states[key] or check.algorithm.load(key, check)
   checks[i] = check
 end
@@ -433,6 +451,6 @@ for i, answer in ipairs(answers) do
   flat[#flat + 1] = answer[2]
   flat[#flat + 1] = answer[3]
   flat[#flat + 1] = answer[3] - now
-  flat[#flat + 1] = answer[4] or 0
+  flat[#flat + 1] = answer[4] or ''
 end
 return flat

@@ -100,7 +100,7 @@ ScriptCall RedisLimiter::call_for(const char* mode, const Group& group, const st
     call.arguments.push_back(std::to_string(std::chrono::microseconds(check.window).count()));
     call.arguments.push_back(std::to_string(check.cost));
     call.arguments.push_back(std::to_string(tick.count()));
-    call.arguments.push_back(taken[i].taken_at);
+    call.arguments.push_back(taken[i].taken);
   }
   return call;
 }
@@ -132,7 +132,7 @@ Task<Result<void>> RedisLimiter::run(const char* mode, const std::vector<Group>&
                          .reset = UtcMicros(std::chrono::microseconds(at[2].integer)),
                          .tick = tick_of(check, options_.exact_entries_max)};
       if (!answer.decision.is_allowed) answer.decision.retry_after = std::chrono::microseconds(at[3].integer);
-      answer.taken_at = std::to_string(at[4].integer);
+      answer.taken = at[4].text;
     }
   }
   co_return outcome;

@@ -46,7 +46,7 @@ class RedisLimiter final : public Limiter {
   };
   struct Answer {
     Decision decision;
-    std::string taken_at;  // what undo needs
+    std::string taken;  // what undo needs, as the script said it
   };
   using Answers = std::vector<Answer>;
 

@@ -241,5 +241,74 @@ TEST_F(RedisLimiterTest, WhatIsUndoneIsOnesOwn) {
   EXPECT_EQ(must(run(stepped.peek({check}))).front().remaining, 10u);
 }
 
+// As take_together() does it, and others come in between.
+class RedisUndo : public RedisLimiterTest {
+ protected:
+  std::string script(const char* mode, const Check& check, const std::string& taken) {
+    static const redis::Script limit{std::string(scripts::kLimit)};
+    bool is_gcra = check.algorithm == Algorithm::kGcra;
+    redis::ScriptCall call{.script = &limit, .keys = {"ratelimit:" + check.key + ":1000:" + (is_gcra ? "gcra" : "fixed")}};
+    call.arguments = {mode,
+                      std::to_string(clock.now().time_since_epoch().count()),
+                      is_gcra ? "gcra" : "fixed",
+                      std::to_string(check.limit),
+                      "1000000",
+                      std::to_string(check.cost),
+                      "1",
+                      taken};
+    auto reply = must(client->run_blocking(std::move(call)));
+    EXPECT_EQ(reply.elements.at(0).integer, 1) << mode;
+    return reply.elements.at(4).text;
+  }
+  std::uint64_t remaining(const Check& check) { return must(run(stepped.peek({check}))).front().remaining; }
+  void align() { clock.advance(1'000ms - clock.now().time_since_epoch() % 1'000ms); }
+
+  SimulatedClock clock;
+  RedisLimiter stepped{*client, KeyNames(KeyLayout::kPlain, kPartitions), {.clock = &clock}};
+};
+
+TEST_F(RedisUndo, AtOnceLeavesNoTrace) {
+  for (Algorithm algorithm : {Algorithm::kGcra, Algorithm::kFixedWindow}) {
+    Check check = check_of("k", 7, 1'000ms, algorithm, 2);
+    align();
+    script("undo", check, script("take", check, ""));
+    EXPECT_EQ(remaining(check), 7u) << name_of(algorithm);
+    must(run(stepped.take({check})));
+    auto taken = script("take", check, "");
+    must(run(stepped.take({check})));
+    EXPECT_EQ(remaining(check), 1u);
+    script("undo", check, taken);
+    EXPECT_EQ(remaining(check), 3u) << name_of(algorithm);
+  }
+}
+
+TEST_F(RedisUndo, AfterTheWindowGivesNothingOfTheNextBack) {
+  Check check = check_of("k", 5, 1'000ms, Algorithm::kFixedWindow, 2);
+  align();
+  auto taken = script("take", check, "");
+  clock.advance(1'000ms);
+  must(run(stepped.take({check})));
+  script("undo", check, taken);
+  EXPECT_EQ(remaining(check), 3u);
+}
+
+TEST_F(RedisUndo, GivesNoDebtBackThatTimeHasPaid) {
+  Check check = check_of("k", 10, 1'000ms, Algorithm::kGcra, 4);
+  auto taken = script("take", check, "");
+  clock.advance(300ms);
+  must(run(stepped.take({check})));
+  EXPECT_EQ(remaining(check), 5u);
+  script("undo", check, taken);
+  EXPECT_EQ(remaining(check), 6u) << "a quarter of it was owed still";
+
+  align();
+  clock.advance(1'000ms);
+  taken = script("take", check, "");
+  clock.advance(400ms);
+  must(run(stepped.take({check})));
+  script("undo", check, taken);
+  EXPECT_EQ(remaining(check), 6u) << "all of it was paid before";
+}
+
 }  // namespace
 }  // namespace hearth::limits
