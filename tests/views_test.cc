@@ -281,11 +281,10 @@ TEST_F(ViewsOnRedis, AreCountedInSqlAtOnceWhereRedisIsSwitchedOffForThem) {
   auto http = nodes.client(0);
   put_stories(nodes.client(0));
   for (int i = 0; i < 3; ++i) expect_answer(200, http.post("/api/stories/s-0/view", R"({"userId":"u)" + std::to_string(i) + "\"}"));
-  expect_answer(200, http.post("/api/cron/sync-views", ""));
-
-  nodes.add(redis.url(), {"--views.redis_enabled=false"});
   nodes[0].terminate();
+  nodes.add(redis.url(), {"--views.redis_enabled=false"});
   auto direct = nodes.client(1);
+  EXPECT_EQ(views_of(direct, "s-0"), 3u) << "what Redis had counted";
   for (int i = 10; i < 12; ++i) {
     expect_answer(200, direct.post("/api/stories/s-0/view", R"({"userId":"u)" + std::to_string(i) + "\"}"));
     auto again = expect_answer(200, direct.post("/api/stories/s-0/view", R"({"userId":"u)" + std::to_string(i) + "\"}"));

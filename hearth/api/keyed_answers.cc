@@ -6,32 +6,39 @@
 #include "hearth/http/problem.h"
 
 namespace hearth::api {
+namespace {
 
 using http::problem;
 using http::Response;
 
-Task<Response> answer_once(content::KeyedAnswers& answers, http::Request& request, auth::Caller caller,
-                           std::function<Task<Response>()> work) {
+Response replayed(std::string body) {
+  Response response{.body = std::move(body)};
+  response.headers.emplace_back("Idempotent-Replayed", "true");
+  return response;
+}
+
+}  // namespace
+
+Task<Response> KeyedAnswers::answer_once(http::Request& request, auth::Caller caller, Work work) {
   auto hashed = idempotency_key(request, caller);
   if (!hashed) co_return problem(hashed.error());
   if (!*hashed) co_return co_await work();
-
   content::IdempotencyKey key{(*hashed)->scope, (*hashed)->request};
-  auto earlier = co_await answers.find(key);
-  if (!earlier) co_return problem(earlier.error());
-  Response response;
-  bool is_replayed = earlier->has_value();
-  if (is_replayed) {
-    response.body = std::move(**earlier);
-  } else {
-    response = co_await work();
-    if (response.status != 200) co_return response;
-    auto kept = co_await answers.keep(std::move(key), response.body);
-    if (!kept) co_return problem(kept.error());
-    is_replayed = *kept != response.body;
-    response.body = *std::move(kept);
+  for (;;) {
+    auto lead = co_await flights_.join(key.scope);
+    if (lead) co_return co_await answer_next(std::move(key), std::move(work));
   }
-  if (is_replayed) response.headers.emplace_back("Idempotent-Replayed", "true");
+}
+
+Task<Response> KeyedAnswers::answer_next(content::IdempotencyKey key, Work work) {
+  auto earlier = co_await kept_.find(key);
+  if (!earlier) co_return problem(earlier.error());
+  if (*earlier) co_return replayed(std::move(**earlier));
+  auto response = co_await work();
+  if (response.status != 200) co_return response;
+  auto kept = co_await kept_.keep(std::move(key), response.body);
+  if (!kept) co_return problem(kept.error());
+  if (*kept != response.body) co_return replayed(*std::move(kept));
   co_return response;
 }
 

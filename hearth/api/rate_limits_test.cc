@@ -177,7 +177,8 @@ class RateLimitsTest : public testing::Test {
   RateLimits limits{book, service, *limits::AddressList::parse({"10.0.0.0/8"}, "proxies"), clock};
   http::Router router;
   Routes routes{router, *authenticator, true, {}, &limits};
-  AnswersInMemory keyed_answers;
+  AnswersInMemory kept_answers;
+  KeyedAnswers keyed_answers{kept_answers};
   RateLimitApi api{.service = service, .book = book, .limits = limits};
   int handled = 0;
 };

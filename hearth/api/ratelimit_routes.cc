@@ -8,7 +8,6 @@
 #include <vector>
 
 #include "hearth/api/input.h"
-#include "hearth/api/keyed_answers.h"
 #include "hearth/base/json_reader.h"
 #include "hearth/base/json_writer.h"
 #include "hearth/limits/rule_json.h"
@@ -243,7 +242,7 @@ Task<Response> check(RateLimitApi& api, Request& request, Caller caller) {
   if (!wanted) co_return problem(wanted.error());
   if (!has_key(api, request)) co_return co_await take(api, *std::move(wanted));
   auto work = [&] { return take(api, *wanted); };
-  co_return co_await answer_once(*api.keyed_answers, request, std::move(caller), work);
+  co_return co_await api.keyed_answers->answer_once(request, std::move(caller), work);
 }
 
 Task<Response> get_status(RateLimitApi& api, Request& request, Caller /*caller*/) {
@@ -261,7 +260,7 @@ Task<Response> refund(RateLimitApi& api, Request& request, Caller caller) {
   if (!ask) co_return problem(ask.error());
   if (!has_key(api, request)) co_return co_await give_back(api, *std::move(ask));
   auto work = [&] { return give_back(api, *ask); };
-  co_return co_await answer_once(*api.keyed_answers, request, std::move(caller), work);
+  co_return co_await api.keyed_answers->answer_once(request, std::move(caller), work);
 }
 
 // --- administration ---

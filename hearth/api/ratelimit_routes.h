@@ -7,9 +7,9 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "hearth/api/keyed_answers.h"
 #include "hearth/api/rate_limits.h"
 #include "hearth/api/routes.h"
-#include "hearth/content/keyed_answers.h"
 #include "hearth/limits/limit_service.h"
 #include "hearth/limits/rule_book.h"
 
@@ -21,7 +21,7 @@ struct RateLimitApi {
   limits::LimitService& service;
   limits::RuleBook& book;
   RateLimits& limits;
-  content::KeyedAnswers* keyed_answers = nullptr;  // null: an Idempotency-Key is not honoured
+  KeyedAnswers* keyed_answers = nullptr;  // null: an Idempotency-Key is not honoured
   // Checks of clients, each request once.
   std::atomic<std::uint64_t> allowed = 0;
   std::atomic<std::uint64_t> refused = 0;

@@ -6,7 +6,6 @@
 #include <vector>
 
 #include "hearth/api/input.h"
-#include "hearth/api/keyed_answers.h"
 #include "hearth/base/json_reader.h"
 #include "hearth/base/json_writer.h"
 
@@ -59,11 +58,17 @@ Result<ViewRequest> read_view(Request& request) {
   return view;
 }
 
-// Addresses are compared as they are written once they are parsed: "::1" and "0:0:0:0:0:0:0:1" are one.
+// Addresses are compared as they are written once they are parsed: "::1" and "0:0:0:0:0:0:0:1" are one, "::ffff:1.2.3.4" and
+// "1.2.3.4" too.
 Result<std::string> written_alike(const std::string& address) {
   boost::system::error_code error;
   auto parsed = boost::asio::ip::make_address(address, error);
-  if (error) return invalid("clientInfo.ip", "clientInfo.ip must be an IPv4 or IPv6 address");
+  if (error || (parsed.is_v6() && parsed.to_v6().scope_id() != 0)) {
+    return invalid("clientInfo.ip", "clientInfo.ip must be an IPv4 or IPv6 address");
+  }
+  if (parsed.is_v6() && parsed.to_v6().is_v4_mapped()) {
+    parsed = boost::asio::ip::make_address_v4(boost::asio::ip::v4_mapped, parsed.to_v6());
+  }
   return parsed.to_string();
 }
 
@@ -116,7 +121,7 @@ Task<Response> post_view(ViewsApi& api, Request& request, Caller caller, ViewedK
   if (!visitor) co_return problem(visitor.error());
   if (request.idempotency_key.empty()) co_return co_await count_view(api, *std::move(item), *std::move(visitor), counts);
   auto work = [&] { return count_view(api, *item, *visitor, counts); };
-  co_return co_await answer_once(api.keyed_answers, request, std::move(caller), work);
+  co_return co_await api.keyed_answers.answer_once(request, std::move(caller), work);
 }
 
 // --- totals ---

@@ -5,9 +5,9 @@
 #include <functional>
 #include <string>
 
+#include "hearth/api/keyed_answers.h"
 #include "hearth/api/routes.h"
 #include "hearth/base/clock.h"
-#include "hearth/content/keyed_answers.h"
 #include "hearth/content/story_store.h"
 #include "hearth/views/buffered_views.h"
 #include "hearth/views/view_service.h"
@@ -28,7 +28,7 @@ struct ViewsApi {
   // ViewSync::run(), which also tidies up what is too old.
   std::function<Task<Result<views::SyncReport>>()> sync;
   content::StoryStore& stories;
-  content::KeyedAnswers& keyed_answers;
+  KeyedAnswers& keyed_answers;
   AddressOf address_of;
   IsDegraded is_degraded;
 };

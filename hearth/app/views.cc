@@ -25,6 +25,7 @@ Views::Views(const Config& config, const Clock& clock, Sql& sql, Live& live)
       sql_(sql),
       live_(live),
       is_in_memory_(config.live.store == LiveStore::kMemory),
+      is_switched_off_(!is_in_memory_ && !config.views.redis_enabled),
       keys_(sql.viewer_keys(), clock, config.views.dedup_ttl),
       sync_(live.buffered_views(), sql.view_ledger(), clock),
       service_(live.views(), sql.view_ledger(), keys_, clock,
@@ -40,6 +41,12 @@ Result<void> Views::start() {
   if (auto read = keys_.refresh(); !read) return read;
   if (is_in_memory_) {
     if (auto taken = take_up_inbox(); !taken) return taken;
+  }
+  if (is_switched_off_) {
+    auto synced = run_to_end(sync());
+    if (!synced)
+      log::warning("views", "views that are left in Redis are not in SQL yet; the next sync brings them",
+                   {{"error", synced.error().message}});
   }
   upkeep_task_.start();
   return {};

@@ -18,7 +18,7 @@ class Views {
   Views(const Config& config, const Clock& clock, Sql& sql, Live& live);
 
   // Reads the keys that viewers are hashed with. Where views are kept in memory, takes up those that a Hearth on Redis has left
-  // in SQL.
+  // in SQL; where they use Redis no more, brings what is left there to SQL.
   Result<void> start();
   void stop() { upkeep_task_.stop(); }
   // Drops the coroutines that wait for a sync. REQUIRES: their io_contexts run no more and still exist.
@@ -37,6 +37,7 @@ class Views {
   Sql& sql_;
   Live& live_;
   const bool is_in_memory_;
+  const bool is_switched_off_;  // Redis is there, and views do not use it
   views::ViewerKeys keys_;
   views::ViewSync sync_;
   views::ViewService service_;

@@ -207,17 +207,18 @@ Service::Service(const Config& config, Hearth& hearth, std::unique_ptr<auth::Aut
                               std::chrono::milliseconds budget) { return hearth_.background_jobs->runner().process(limit, budget); },
             .check_url = [](std::string_view url, std::string_view field) { return web::check_url(url, field); },
             .clock = hearth.clock},
+      keyed_answers_(hearth.sql->keyed_answers()),
       views_{.service = hearth.views.service(),
              .buffered = hearth.live->buffered_views(),
              .sync = [this] { return hearth_.views.sync(); },
              .stories = hearth.sql->stories(),
-             .keyed_answers = hearth.sql->keyed_answers(),
+             .keyed_answers = keyed_answers_,
              .address_of = [this](const http::Request& request) { return hearth_.limits->address_of(request); },
              .is_degraded = [this] { return hearth_.live->is_degraded(); }},
       ratelimit_{.service = hearth.limits->service(),
                  .book = hearth.limits->book(),
                  .limits = hearth.limits->of_routes(),
-                 .keyed_answers = &hearth.sql->keyed_answers()},
+                 .keyed_answers = &keyed_answers_},
       dataset_{.target = {hearth.sql->content(), hearth.sql->pages(), hearth.sql->stories(), &hearth.live->store()},
                .flush = [this] { return hearth_.live->flush(); }} {
   api::add_likes_routes(routes_, likes_);
@@ -235,6 +236,7 @@ void Service::stop(std::chrono::milliseconds grace) {
   is_draining_ = true;
   hearth_.background_jobs->stop();  // which ends the claims that wait for jobs
   server_->stop(grace);
+  keyed_answers_.abandon_waiters();
 }
 
 }  // namespace hearth::app

@@ -102,6 +102,7 @@ class Service {
   api::ContentApi content_;
   api::OperationsApi operations_;
   api::JobsApi jobs_;
+  api::KeyedAnswers keyed_answers_;
   api::ViewsApi views_;
   api::RateLimitApi ratelimit_;
   dataset::DatasetApi dataset_;
