@@ -1,6 +1,8 @@
 #include "hearth/limits/limit_service.h"
 
 #include <algorithm>
+#include <charconv>
+#include <numeric>
 #include <utility>
 
 #include "hearth/base/assert.h"
@@ -14,6 +16,15 @@ std::vector<Check> checks_of(const std::vector<Ask>& asks) {
   checks.reserve(asks.size());
   for (const auto& ask : asks) checks.push_back(ask.check);
   return checks;
+}
+
+// Which of the checks alone found no room, as Limiter::take() says it.
+std::optional<std::size_t> without_room(const Error& error, std::size_t checks) {
+  std::size_t index = checks;
+  const char* end = error.field.data() + error.field.size();
+  auto read = std::from_chars(error.field.data(), end, index);
+  if (read.ec != std::errc() || read.ptr != end || index >= checks) return std::nullopt;
+  return index;
 }
 
 void add_one(std::atomic<std::uint64_t>& counter, std::uint64_t count = 1) {
@@ -53,8 +64,7 @@ Task<Result<Answers>> LimitService::refund(Ask ask) {
 }
 
 Task<Result<Answers>> LimitService::run(std::vector<Ask> asks, Act act) {
-  auto checks = checks_of(asks);
-  auto decisions = act == Act::kTake ? co_await store_.take(std::move(checks)) : co_await store_.peek(std::move(checks));
+  auto decisions = co_await ask_store(checks_of(asks), act);
   if (decisions) {
     note_success();
     Answers answers;
@@ -63,7 +73,43 @@ Task<Result<Answers>> LimitService::run(std::vector<Ask> asks, Act act) {
   }
   if (decisions.error().code == ErrorCode::kInvalidArgument) co_return std::unexpected(decisions.error());
   note_failure(decisions.error());
+  auto full = &local_ == &store_ ? without_room(decisions.error(), asks.size()) : std::nullopt;
+  if (full) co_return co_await fall_back_for(*full, std::move(asks), act);
   co_return co_await fall_back(std::move(asks), act);
+}
+
+Task<Result<std::vector<Decision>>> LimitService::ask_store(std::vector<Check> checks, Act act) {
+  if (act == Act::kPeek) co_return co_await store_.peek(std::move(checks));
+  co_return co_await store_.take(std::move(checks));
+}
+
+// For that which found no room, and for others that find none; the store decides the rest, all or nothing. Where a policy refuses,
+// the rest is only looked at.
+Task<Result<Answers>> LimitService::fall_back_for(std::size_t full, std::vector<Ask> asks, Act act) {
+  Answers answers;
+  answers.decisions.resize(asks.size());
+  answers.is_degraded = true;
+  std::vector<std::size_t> rest(asks.size());
+  std::iota(rest.begin(), rest.end(), std::size_t{0});
+  while (true) {
+    std::size_t index = rest[full];
+    answers.decisions[index] = by_policy(asks[index]);
+    if (!answers.decisions[index].is_allowed) act = Act::kPeek;
+    rest.erase(rest.begin() + static_cast<std::ptrdiff_t>(full));
+    if (rest.empty()) co_return answers;
+    std::vector<Check> checks;
+    for (std::size_t i : rest) checks.push_back(asks[i].check);
+    auto decisions = co_await ask_store(std::move(checks), act);
+    if (decisions) {
+      for (std::size_t i = 0; i < rest.size(); ++i) answers.decisions[rest[i]] = (*decisions)[i];
+      co_return answers;
+    }
+    if (decisions.error().code == ErrorCode::kInvalidArgument) co_return std::unexpected(decisions.error());
+    note_failure(decisions.error());
+    auto next = without_room(decisions.error(), rest.size());
+    if (!next) co_return co_await fall_back(std::move(asks), act);
+    full = *next;
+  }
 }
 
 // Where one is refused by its policy, those of kLocal are only looked at: nothing is taken.
@@ -84,12 +130,8 @@ Task<Result<Answers>> LimitService::fall_back(std::vector<Ask> asks, Act act) {
     if (is_local && by_local) {
       add_one(by_local_);
       answers.decisions.push_back((*by_local)[next++]);
-    } else if (ask.on_failure == OnFailure::kOpen) {
-      add_one(by_open_);
-      answers.decisions.push_back(open(ask.check));
     } else {
-      add_one(by_closed_);
-      answers.decisions.push_back(closed(ask.check));
+      answers.decisions.push_back(by_policy(ask));
     }
   }
   co_return answers;
@@ -101,6 +143,13 @@ Task<std::optional<std::vector<Decision>>> LimitService::ask_local(std::vector<C
   auto decisions = act == Act::kTake ? co_await local_.take(std::move(checks)) : co_await local_.peek(std::move(checks));
   if (!decisions) co_return std::nullopt;
   co_return *std::move(decisions);
+}
+
+// Where no memory answers: kLocal refuses then.
+Decision LimitService::by_policy(const Ask& ask) {
+  bool is_open = ask.on_failure == OnFailure::kOpen;
+  add_one(is_open ? by_open_ : by_closed_);
+  return is_open ? open(ask.check) : closed(ask.check);
 }
 
 // As if nothing had been taken.

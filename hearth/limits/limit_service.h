@@ -1,6 +1,7 @@
 #pragma once
 
-// Limits that always answer: what the store says, and while it is away or full what the failure policy of the limit says.
+// Limits that always answer: what the store says, and while it is away or full what the failure policy of the limit says. Where this
+// node's memory is the store and full, that is only for the checks that found no room: what is known of the others still holds.
 //
 // An outage is logged once, when it begins and when it is over: it is over when the store has answered again and has not
 // failed for kOutageQuiet.
@@ -9,6 +10,7 @@
 
 #include <atomic>
 #include <chrono>
+#include <cstddef>
 #include <cstdint>
 #include <optional>
 #include <vector>
@@ -63,7 +65,10 @@ class LimitService {
   enum class Act : std::uint8_t { kTake, kPeek };
 
   Task<Result<Answers>> run(std::vector<Ask> asks, Act act);
+  Task<Result<std::vector<Decision>>> ask_store(std::vector<Check> checks, Act act);
   Task<Result<Answers>> fall_back(std::vector<Ask> asks, Act act);
+  Task<Result<Answers>> fall_back_for(std::size_t full, std::vector<Ask> asks, Act act);
+  Decision by_policy(const Ask& ask);
   Task<std::optional<std::vector<Decision>>> ask_local(std::vector<Check> checks, Act act);
   Decision open(const Check& check) const;
   Decision closed(const Check& check) const;

@@ -22,7 +22,8 @@ class Limiter {
   virtual ~Limiter() = default;
 
   // In the order given. If one is refused nothing is taken, and those that would have been admitted say so (is_allowed) as a
-  // peek would. kUnavailable: the store is away or full; it may have taken or not.
+  // peek would. kUnavailable: the store is away or full; it may have taken or not. Where it answers and one check found no room,
+  // Error::field is the index of that in `checks`, and nothing is taken.
   // REQUIRES: 0 < checks.size() <= kChecksMax, each valid.
   virtual Task<Result<std::vector<Decision>>> take(std::vector<Check> checks) = 0;
   // The same without taking anything.

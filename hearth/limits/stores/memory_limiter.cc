@@ -143,7 +143,7 @@ Result<std::vector<Decision>> MemoryLimiter::decide(std::span<const Check> check
     auto decision = take_one(one, now, taken);
     if (!decision) {
       undo(taken);
-      return std::unexpected(decision.error());
+      return fail(decision.error().code, std::move(decision.error().message), std::to_string(decisions.size()));
     }
     decisions.push_back(by_wall(*decision, now));
   }

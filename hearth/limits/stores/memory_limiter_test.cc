@@ -10,6 +10,7 @@
 #include <thread>
 #include <vector>
 
+#include "hearth/limits/limit_service.h"
 #include "hearth/limits/limiter_under_test.h"
 
 namespace hearth::limits {
@@ -95,6 +96,34 @@ TEST_F(MemoryLimits, AtTheBoundThoseThatAreThereGoOn) {
   EXPECT_TRUE(must(run(limiter->refund(check_of("unknown", 1, 1h)))).is_allowed);
   EXPECT_FALSE(run(limiter->take({check_of(key_of_20_bytes(0), 10, 1h), check_of("unknown", 1, 1h)})));
   EXPECT_EQ(must(run(limiter->peek({check_of(key_of_20_bytes(0), 10, 1h)})))[0].remaining, 8u) << "all or nothing";
+}
+
+// LimitService over a memory that is full.
+TEST_F(MemoryLimits, AtTheBoundOnlyAKeyThatFindsNoRoomIsDecidedByItsPolicy) {
+  make(4u << 20);
+  Ask known{.check = check_of("known", 2, 1h), .on_failure = OnFailure::kOpen};
+  must(take(known.check));
+  for (int i = 0; limiter->stats().refused_full < 10'000; ++i) (void)take(check_of(key_of_20_bytes(i), 10, 1h));
+  LimitService service(*limiter, *limiter, clock);
+  auto fresh = [](const char* key, OnFailure on_failure) { return Ask{.check = check_of(key, 10, 1h), .on_failure = on_failure}; };
+  auto ask = [&](std::vector<Ask> asks) { return must(run(service.take(std::move(asks)))); };
+
+  auto closed = ask({known, fresh("new", OnFailure::kOpen), fresh("other", OnFailure::kClosed)});
+  EXPECT_TRUE(closed.decisions[0].is_allowed && closed.decisions[1].is_allowed);
+  EXPECT_FALSE(closed.decisions[2].is_allowed);
+  EXPECT_EQ(closed.decisions[0].remaining, 1u) << "nothing is taken where one is refused";
+
+  auto passed = ask({fresh("new", OnFailure::kOpen), known, fresh("other", OnFailure::kOpen)});
+  EXPECT_TRUE(passed.is_allowed());
+  EXPECT_TRUE(passed.is_degraded);
+  EXPECT_EQ(passed.decisions[1].remaining, 0u) << "it is taken";
+
+  auto refused = ask({fresh("new", OnFailure::kOpen), known});
+  EXPECT_TRUE(refused.decisions[0].is_allowed);
+  EXPECT_FALSE(refused.decisions[1].is_allowed);
+  EXPECT_EQ(refused.decisions[1].retry_after, 1h);
+  EXPECT_FALSE(ask({known, fresh("new", OnFailure::kOpen)}).is_allowed());
+  EXPECT_FALSE(ask({fresh("new", OnFailure::kLocal)}).is_allowed());
 }
 
 TEST_F(MemoryLimits, AtTheBoundExpiredKeysMakeRoomAtOnce) {
