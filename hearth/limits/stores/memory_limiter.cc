@@ -19,6 +19,7 @@ constexpr std::size_t kChunksPerSweep = 800;     // 25,000 records each period: 
 constexpr std::size_t kChunksPerRefusal = 1;     // what a take looks through that finds no room
 constexpr std::size_t kRewriteBytes = 4u << 20;  // of the log, each period
 constexpr std::chrono::milliseconds kPeriod{100};
+constexpr microseconds kStepMin{1'000};  // less is what it takes to read two clocks
 
 }  // namespace
 
@@ -38,6 +39,17 @@ struct MemoryLimiter::Asked {
   const Check& check;
   HashedName name;
   Shard& shard;
+};
+
+// Both clocks, read once for all that one call answers.
+struct MemoryLimiter::Reading {
+  UtcMicros at;        // the store's time
+  microseconds ahead;  // of it the wall clock is, by steps since the store started
+
+  Decision by_wall(Decision decision) const {
+    decision.reset += ahead;
+    return decision;
+  }
 };
 
 struct MemoryLimiter::Taken {
@@ -132,8 +144,9 @@ Result<std::vector<Decision>> MemoryLimiter::decide(std::span<const Check> check
   for (const auto& check : checks) asked.emplace_back(check, *this);
 
   Locks locks(asked);
-  UtcMicros now = locks.now(UtcMicros(clock_.boot() + offset_));
-  if (!takes) return peek_all(asked, now);
+  Reading clock = read_clock();
+  UtcMicros now = locks.now(clock.at);
+  if (!takes) return peek_all(asked, now, clock);
 
   std::vector<Taken> taken;
   std::vector<Decision> decisions;
@@ -145,7 +158,7 @@ Result<std::vector<Decision>> MemoryLimiter::decide(std::span<const Check> check
       undo(taken);
       return fail(decision.error().code, std::move(decision.error().message), std::to_string(decisions.size()));
     }
-    decisions.push_back(by_wall(*decision, now));
+    decisions.push_back(clock.by_wall(*decision));
   }
   if (taken.size() == asked.size()) {
     log_taken(taken, now);
@@ -153,15 +166,15 @@ Result<std::vector<Decision>> MemoryLimiter::decide(std::span<const Check> check
   }
   undo(taken);
   for (std::size_t i = 0; i < asked.size(); ++i) {
-    if (decisions[i].is_allowed) decisions[i] = by_wall(peek_one(asked[i], now), now);
+    if (decisions[i].is_allowed) decisions[i] = clock.by_wall(peek_one(asked[i], now));
   }
   return decisions;
 }
 
-std::vector<Decision> MemoryLimiter::peek_all(std::span<const Asked> asked, UtcMicros now) {
+std::vector<Decision> MemoryLimiter::peek_all(std::span<const Asked> asked, UtcMicros now, const Reading& clock) {
   std::vector<Decision> decisions;
   decisions.reserve(asked.size());
-  for (const auto& one : asked) decisions.push_back(by_wall(peek_one(one, now), now));
+  for (const auto& one : asked) decisions.push_back(clock.by_wall(peek_one(one, now)));
   return decisions;
 }
 
@@ -210,7 +223,8 @@ void MemoryLimiter::undo(std::vector<Taken>& taken) {
 Task<Result<Decision>> MemoryLimiter::refund(Check check) {
   Asked asked(check, *this);
   Locks locks(std::span(&asked, 1));
-  UtcMicros now = locks.now(UtcMicros(clock_.boot() + offset_));
+  Reading clock = read_clock();
+  UtcMicros now = locks.now(clock.at);
   LimitTable& table = asked.shard.table;
   if (auto index = table.find(asked.name)) {
     std::uint64_t given = table.change(*index, [&](LimitState& state) { return state.refund(check, now); });
@@ -224,12 +238,15 @@ Task<Result<Decision>> MemoryLimiter::refund(Check check) {
       log_->append(event);
     }
   }
-  co_return by_wall(peek_one(asked, now), now);
+  co_return clock.by_wall(peek_one(asked, now));
 }
 
-Decision MemoryLimiter::by_wall(Decision decision, UtcMicros now) const {
-  decision.reset = clock_.now() + (decision.reset - now);
-  return decision;
+// The two cannot be read at one moment. Were the moments between them told as a step, a window would seem to end just after its
+// end, and a second later where that is rounded up.
+MemoryLimiter::Reading MemoryLimiter::read_clock() const {
+  UtcMicros at(clock_.boot() + offset_);
+  microseconds ahead = clock_.now() - at;
+  return {.at = at, .ahead = std::chrono::abs(ahead) < kStepMin ? microseconds(0) : ahead};
 }
 
 void MemoryLimiter::log_taken(const std::vector<Taken>& taken, UtcMicros now) {

@@ -10,7 +10,8 @@
 // what has expired in its shard was looked for, a bounded number of records a call; the cleaner looks through all of it at once.
 //
 // Time is that of limit_log.h: microseconds, from the clock that counts since the machine started. Windows of kFixedWindow
-// begin by the wall clock as it was when the store started. Decision::reset is by the wall clock as it is now.
+// begin by the wall clock as it was when the store started. Decision::reset is by the wall clock as it is now: in the store's time, and
+// what the wall clock was stepped by since.
 //
 // Thread-safe; answers never wait. clean() belongs to one thread: that of start(), or a test's.
 
@@ -78,6 +79,7 @@ class MemoryLimiter final : public Limiter {
   class Locks;
   struct Asked;
   struct Taken;
+  struct Reading;
   struct Position {
     std::size_t shard = 0;
     std::size_t chunk = 0;
@@ -87,7 +89,7 @@ class MemoryLimiter final : public Limiter {
   Result<void> replay();
   void replay_one(LimitEvent& event, UtcMicros now);
   Result<std::vector<Decision>> decide(std::span<const Check> checks, bool takes);
-  std::vector<Decision> peek_all(std::span<const Asked> asked, UtcMicros now);
+  std::vector<Decision> peek_all(std::span<const Asked> asked, UtcMicros now, const Reading& clock);
   Decision peek_one(const Asked& asked, UtcMicros now);
   Result<Decision> take_one(const Asked& asked, UtcMicros now, std::vector<Taken>& taken);
   void undo(std::vector<Taken>& taken);
@@ -95,7 +97,7 @@ class MemoryLimiter final : public Limiter {
   bool has_room(Shard& shard, FunctionRef<std::size_t()> needed, std::uint64_t bound, UtcMicros now);
   std::unexpected<Error> full();
   std::size_t drop_expired(Shard& shard, std::size_t chunk, UtcMicros now);
-  Decision by_wall(Decision decision, UtcMicros now) const;
+  Reading read_clock() const;
   Shard& shard_of(const HashedName& name);
 
   bool sweep();

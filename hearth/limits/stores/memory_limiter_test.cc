@@ -238,5 +238,32 @@ TEST_F(MemoryLimits, StepsOfTheWallClockChangeNothing) {
   }
 }
 
+// Each reading of the wall clock is a bit later than the one before, as on a machine that runs.
+class RunningClock final : public Clock {
+ public:
+  UtcMicros now() const override { return base.now() + 7us * ++readings_; }
+  std::chrono::steady_clock::time_point steady() const override { return base.steady(); }
+  std::chrono::microseconds boot() const override { return base.boot() + 7us * ++readings_; }
+
+  SimulatedClock base;
+
+ private:
+  mutable std::atomic<int> readings_{0};
+};
+
+TEST(MemoryLimitsByTheWallClock, AFixedWindowEndsAtAMultipleOfItsLength) {
+  RunningClock clock;
+  MemoryLimiter limiter(clock, {.cleans_itself = false});
+  Check check = check_of("k", 2, 60s, Algorithm::kFixedWindow);
+  auto ends_at = [&](Result<std::vector<Decision>> decisions) { return must(std::move(decisions)).front().reset.time_since_epoch() % 60s; };
+  for (int i = 0; i < 3; ++i) EXPECT_EQ(ends_at(run(limiter.take({check}))), 0us);  // the last is refused
+  EXPECT_EQ(ends_at(run(limiter.peek({check}))), 0us);
+  EXPECT_EQ(must(run(limiter.refund(check))).reset.time_since_epoch() % 60s, 0us);
+  clock.base.step_wall(24h + 5s);
+  auto stepped = ends_at(run(limiter.take({check})));
+  EXPECT_GE(stepped, 5s);
+  EXPECT_LT(stepped, 5s + 1ms);
+}
+
 }  // namespace
 }  // namespace hearth::limits
