@@ -14,8 +14,12 @@ from likes import Comparison, Hearth, load, resident_mib
 ALGORITHMS = ("sliding_window", "gcra", "fixed_window")
 
 
+def algorithms(options):
+    return ALGORITHMS[:1] if options.toy else ALGORITHMS
+
+
 def throughput(options, root):
-    for algorithm in ALGORITHMS:
+    for algorithm in algorithms(options):
         run = Comparison(f"check, {algorithm}", 64, options.seconds, root, script=LUA, MODE="check", ALGORITHM=algorithm)
         run.print()
         run.expect_no_errors()
@@ -39,7 +43,7 @@ def memory(options, root):
 
 
 def scaled(options, root):
-    for algorithm in ALGORITHMS:
+    for algorithm in algorithms(options):
         with on_redis(root, "everysec") as (hearth, redis):
             measure_on_redis(f"check on Redis, {algorithm}", hearth, redis, options, MODE="check", ALGORITHM=algorithm)
 

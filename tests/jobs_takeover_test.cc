@@ -257,7 +257,8 @@ TEST_P(TakeoverByAnotherNode, AStopFinishesWhatHasBegunAndTakesNothingNew) {
   std::vector<std::string> others;
   auto next = nodes.client(1);
   for (int i = 0; i < 4; ++i) {
-    others.push_back(text_of(expect_answer(201, next.post("/api/jobs", R"({"jobType":"posted","url":")" + endpoint.url("/") + "\"}")), "id"));
+    others.push_back(
+        text_of(expect_answer(201, next.post("/api/jobs", R"({"jobType":"posted","url":")" + endpoint.url("/") + "\"}")), "id"));
   }
   for (const auto& job : others) ASSERT_TRUE(eventually([&] { return has_completed(job, 1); }));
   EXPECT_EQ(gate.waiting(), 1);

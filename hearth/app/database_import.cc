@@ -231,7 +231,8 @@ Result<void> DatabaseImport::flush_plain_streams(PostgresSql& sql) {
   auto plain = config_;
   plain.redis.keys = RedisKeys::kPlain;
   if (RedisLive::wants_tagged_keys(plain)) return {};
-  auto live = RedisLive::open(plain, clock_, {sql.ledger(), sql.inbox(), sql.control(), sql.leases(), sql.view_ledger(), sql.view_inbox(), {}});
+  auto live =
+      RedisLive::open(plain, clock_, {sql.ledger(), sql.inbox(), sql.control(), sql.leases(), sql.view_ledger(), sql.view_inbox(), {}});
   if (!live) return std::unexpected(live.error());
   if (auto started = (*live)->start(); !started) return started;
   auto flushed = run_to_end((*live)->flush());
@@ -272,7 +273,8 @@ Result<void> DatabaseImport::fill_redis(redis::Client& client, PostgresSql& sql)
   if (*deployment) {
     if (auto settled = settle_layout(client, sql, **deployment); !settled) return settled;
   }
-  auto opened = RedisLive::open(config_, clock_, {sql.ledger(), sql.inbox(), sql.control(), sql.leases(), sql.view_ledger(), sql.view_inbox(), {}});
+  auto opened =
+      RedisLive::open(config_, clock_, {sql.ledger(), sql.inbox(), sql.control(), sql.leases(), sql.view_ledger(), sql.view_inbox(), {}});
   if (!opened) return std::unexpected(opened.error());
   RedisLive& live = **opened;
   if (auto started = live.start(); !started) return started;
