@@ -96,9 +96,22 @@ class BuiltInTest : public testing::Test {
                        if (post.view() == "away") co_return fail(ErrorCode::kUnavailable, "Redis is away");
                        co_return Result<void>{};
                      },
+                     .sync_views = [this]() -> Task<Result<std::string>> {
+                       if (are_views_away) co_return fail(ErrorCode::kUnavailable, "PostgreSQL is away");
+                       co_return R"({"success":true})";
+                     },
                      .clock = clock};
+  bool are_views_away = false;
   jobs::JobHandlers handlers;
 };
+
+TEST_F(BuiltInTest, BringsViewsToSql) {
+  EXPECT_EQ(std::get<Completed>(work("sync_views", "{}")).result, R"({"success":true})");
+  EXPECT_FALSE(std::holds_alternative<Completed>(work("sync_views", R"({"story":1})")));
+  are_views_away = true;
+  auto outcome = work("sync_views", "{}");
+  EXPECT_EQ(std::get<Failed>(outcome).error, "PostgreSQL is away");
+}
 
 TEST_F(BuiltInTest, APostWithAnImageQueuesItsWorkOnce) {
   add_post("plain");
