@@ -319,7 +319,8 @@ TEST_P(JobsApi, SchedulesOfTheConfigurationAreListedWithTheirNextRun) {
   ServerProcess server(options({R"(--jobs.schedules=nightly | 0 3 * * * | Europe/Berlin | send_digest | {"to":"all"} | skip)"}));
   HttpClient http(server.port());
   EXPECT_EQ(find_mismatch(R"({"schedules":[{"name":"nightly","cron":"0 3 * * *","timeZone":"Europe/Berlin","jobType":"send_digest",
-                              "payload":{"to":"all"},"catchUp":"skip","isConfigured":true,"nextRunAt":"<time>","lastRunAt":"<absent>"}]})",
+                              "payload":{"to":"all"},"catchUp":"skip","isConfigured":true,"nextRunAt":"<time>","lastRunAt":"<absent>"},
+                              {"name":"sync_views","jobType":"sync_views","isConfigured":true}]})",
                           get(http, "/api/admin/schedules")),
             "");
 }
