@@ -1,7 +1,6 @@
 #include "hearth/outbox/event.h"
 
 #include <bit>
-#include <cstring>
 
 #include "hearth/base/assert.h"
 #include "hearth/base/ids.h"
@@ -58,7 +57,7 @@ class Reader {
   template <typename Head>
   bool take(Head& head) {
     if (rest_.size() < sizeof head) return false;
-    std::memcpy(&head, rest_.data(), sizeof head);
+    rest_.copy(reinterpret_cast<char*>(&head), sizeof head);
     rest_.remove_prefix(sizeof head);
     return true;
   }

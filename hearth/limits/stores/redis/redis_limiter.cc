@@ -189,7 +189,7 @@ Task<Result<Decision>> RedisLimiter::refund(Check check) {
   Answers answers(1);
   auto refunded = co_await run("refund", groups, checks, answers);
   if (!refunded) co_return std::unexpected(refunded.error());
-  co_return std::move(answers.front().decision);
+  co_return answers.front().decision;
 }
 
 }  // namespace hearth::limits
