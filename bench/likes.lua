@@ -1,11 +1,11 @@
 -- The load of bench/likes.py, for wrk. Environment: MODE (toggle, unique, merge, batch), POSTS, SESSIONS, SEED, HEADERS
 -- (plain, browser), IDS (number, uuid). Posts are picked by a Zipf distribution (0.99), sessions evenly.
 
+local load = dofile(debug.getinfo(1, "S").source:match("^@(.*/)") .. "load.lua")
 local mode = os.getenv("MODE") or "toggle"
 local posts = tonumber(os.getenv("POSTS") or "100000")
 local sessions = tonumber(os.getenv("SESSIONS") or "500000")
 local has_uuid_posts = os.getenv("IDS") == "uuid"
-local kPicks = 262144
 
 local browser_headers = table.concat({
   "User-Agent: Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_7) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/126.0.0.0 Safari/537.36",
@@ -24,8 +24,6 @@ local browser_headers = table.concat({
 }, "\r\n") .. "\r\n"
 local extra_headers = os.getenv("HEADERS") == "browser" and browser_headers or ""
 
-local picks = {}
-local next_pick = 0
 local unique = 0
 
 local function uuid(n)
@@ -40,27 +38,7 @@ end
 
 local function session_id() return uuid(math.random(0, sessions - 1)) end
 
--- The inverse of the cumulative distribution, looked up once for each pick of a long list.
-local function prepare_picks()
-  local cumulative, sum = {}, 0
-  for i = 1, posts do
-    sum = sum + i ^ -0.99
-    cumulative[i] = sum
-  end
-  for i = 1, kPicks do
-    local target, low, high = math.random() * sum, 1, posts
-    while low < high do
-      local middle = math.floor((low + high) / 2)
-      if cumulative[middle] < target then low = middle + 1 else high = middle end
-    end
-    picks[i] = low - 1
-  end
-end
-
-local function pick()
-  next_pick = next_pick % kPicks + 1
-  return post_id(picks[next_pick])
-end
+local function pick() return post_id(load.pick()) end
 
 local function send(method, path, body)
   return method .. " " .. path .. " HTTP/1.1\r\nHost: localhost\r\n" .. extra_headers ..
@@ -92,7 +70,7 @@ local next_prepared = 0
 
 function init(args)
   math.randomseed(tonumber(os.getenv("SEED") or "1"))
-  prepare_picks()
+  load.prepare_picks(posts)
   if mode == "merge" or mode == "batch" then
     for i = 1, 4000 do prepared[i] = builders[mode]() end
   end
@@ -104,9 +82,4 @@ function request()
   return prepared[next_prepared]
 end
 
-function done(summary, latency, requests)
-  io.write(string.format(
-    'RESULT {"seconds":%.3f,"requests":%d,"p50_ms":%.3f,"p99_ms":%.3f,"max_ms":%.3f,"status_errors":%d,"socket_errors":%d}\n',
-    summary.duration / 1e6, summary.requests, latency:percentile(50) / 1e3, latency:percentile(99) / 1e3, latency.max / 1e3,
-    summary.errors.status, summary.errors.connect + summary.errors.read + summary.errors.write + summary.errors.timeout))
-end
+done = load.done
