@@ -218,7 +218,6 @@ Response answer_of(const limits::Answers& answers, bool is_list) {
 Task<Response> take(RateLimitApi& api, CheckRequest wanted) {
   auto answers = co_await api.service.take(stored(wanted.asks));
   if (!answers) co_return problem(answers.error());
-  (answers->is_allowed() ? api.allowed : api.refused).fetch_add(1, std::memory_order_relaxed);
   for (std::size_t i = 0; i < wanted.asks.size(); ++i) {
     if (!answers->decisions[i].is_allowed) api.limits.note_refused(limits::service_name(wanted.asks[i].check.key));
   }

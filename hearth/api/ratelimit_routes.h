@@ -3,9 +3,7 @@
 // Limits as a service, and the rules of Hearth's own, as docs/api/openapi.yaml has them: /api/ratelimit/*,
 // /api/admin/ratelimit/*.
 
-#include <atomic>
 #include <cstddef>
-#include <cstdint>
 
 #include "hearth/api/keyed_answers.h"
 #include "hearth/api/rate_limits.h"
@@ -22,9 +20,6 @@ struct RateLimitApi {
   limits::RuleBook& book;
   RateLimits& limits;
   KeyedAnswers* keyed_answers = nullptr;  // null: an Idempotency-Key is not honoured
-  // Checks of clients, each request once.
-  std::atomic<std::uint64_t> allowed = 0;
-  std::atomic<std::uint64_t> refused = 0;
 };
 
 // `api` outlives the router.
